@@ -1,1 +1,14 @@
-//! Placeholder header.
+//! Sockets, paths and TLS for Gimlet: what stands between the machines of `gimlet-proto` and quinn.
+//!
+//! The heart is [`path::PathSocket`], which hides the real paths to a peer behind one virtual
+//! address, so that a QUIC connection never notices when its packets move from the relay to a
+//! direct path and back.
+
+pub mod congestion;
+pub mod identity;
+pub mod interfaces;
+pub mod path;
+pub mod socket;
+pub mod tls;
+pub mod transport;
+pub mod virtual_addr;

@@ -1,0 +1,280 @@
+//! Starts congestion control afresh when packets move to another path.
+//!
+//! quinn does not see our path changes, so a wrapper around its controller does what RFC 9000
+//! section 9.4 asks: after a change the window is the initial one, and what happens to packets sent
+//! before says nothing about the new path. Those still in flight do not count against the new
+//! window either, or a full old window would keep the new path silent until they time out.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use quinn::congestion::{Controller, ControllerFactory, ControllerMetrics};
+use quinn_proto::RttEstimator;
+
+/// Counts the path changes of one peer; shared by all connections with it.
+#[derive(Debug)]
+pub struct PathEpoch(AtomicU64);
+
+impl PathEpoch {
+    /// The first path.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self(AtomicU64::new(0)))
+    }
+
+    /// Packets go another way from now on.
+    pub fn advance(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn current(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Wraps the controllers that `inner` makes.
+pub struct RestartingFactory {
+    inner: Arc<dyn ControllerFactory + Send + Sync>,
+    epoch: Arc<PathEpoch>,
+}
+
+impl RestartingFactory {
+    /// Restarts controllers of `inner` whenever `epoch` advances.
+    pub fn new(inner: Arc<dyn ControllerFactory + Send + Sync>, epoch: Arc<PathEpoch>) -> Self {
+        Self { inner, epoch }
+    }
+}
+
+impl ControllerFactory for RestartingFactory {
+    fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
+        Box::new(Restarting {
+            controller: self.inner.clone().build(now, current_mtu),
+            seen: self.epoch.current(),
+            started_at: None,
+            in_flight: 0,
+            stale: 0,
+            mtu: current_mtu,
+            factory: self,
+        })
+    }
+}
+
+struct Restarting {
+    factory: Arc<RestartingFactory>,
+    controller: Box<dyn Controller>,
+    /// The epoch that `controller` belongs to.
+    seen: u64,
+    /// When that epoch was noticed; `None` in the first.
+    started_at: Option<Instant>,
+    /// Bytes in flight, as far as quinn tells.
+    in_flight: u64,
+    /// Bytes in flight that were sent in an earlier epoch.
+    stale: u64,
+    mtu: u16,
+}
+
+impl Restarting {
+    fn notice_epoch(&mut self, now: Instant) {
+        let current = self.factory.epoch.current();
+        if current != self.seen {
+            self.seen = current;
+            self.started_at = Some(now);
+            self.stale = self.in_flight;
+            self.controller = self.factory.inner.clone().build(now, self.mtu);
+        }
+    }
+
+    fn is_stale(&self, sent: Instant) -> bool {
+        self.started_at.is_some_and(|started_at| sent < started_at)
+    }
+
+    fn left(&mut self, sent: Instant, bytes: u64) {
+        self.in_flight = self.in_flight.saturating_sub(bytes);
+        if self.is_stale(sent) {
+            self.stale = self.stale.saturating_sub(bytes);
+        }
+    }
+}
+
+impl Controller for Restarting {
+    fn on_sent(&mut self, now: Instant, bytes: u64, last_packet_number: u64) {
+        self.notice_epoch(now);
+        self.in_flight += bytes;
+        self.controller.on_sent(now, bytes, last_packet_number);
+    }
+
+    fn on_ack(
+        &mut self,
+        now: Instant,
+        sent: Instant,
+        bytes: u64,
+        app_limited: bool,
+        rtt: &RttEstimator,
+    ) {
+        self.notice_epoch(now);
+        self.left(sent, bytes);
+        if !self.is_stale(sent) {
+            self.controller.on_ack(now, sent, bytes, app_limited, rtt);
+        }
+    }
+
+    fn on_end_acks(
+        &mut self,
+        now: Instant,
+        in_flight: u64,
+        app_limited: bool,
+        largest_packet_num_acked: Option<u64>,
+    ) {
+        self.notice_epoch(now);
+        self.in_flight = in_flight;
+        self.stale = self.stale.min(in_flight);
+        self.controller.on_end_acks(
+            now,
+            in_flight - self.stale,
+            app_limited,
+            largest_packet_num_acked,
+        );
+    }
+
+    fn on_congestion_event(
+        &mut self,
+        now: Instant,
+        sent: Instant,
+        is_persistent_congestion: bool,
+        lost_bytes: u64,
+    ) {
+        self.notice_epoch(now);
+        self.left(sent, lost_bytes);
+        if !self.is_stale(sent) {
+            self.controller
+                .on_congestion_event(now, sent, is_persistent_congestion, lost_bytes);
+        }
+    }
+
+    fn on_mtu_update(&mut self, new_mtu: u16) {
+        self.mtu = new_mtu;
+        self.controller.on_mtu_update(new_mtu);
+    }
+
+    fn window(&self) -> u64 {
+        if self.factory.epoch.current() == self.seen {
+            self.controller.window() + self.stale
+        } else {
+            self.controller.initial_window() + self.in_flight
+        }
+    }
+
+    fn metrics(&self) -> ControllerMetrics {
+        self.controller.metrics()
+    }
+
+    fn clone_box(&self) -> Box<dyn Controller> {
+        Box::new(Self {
+            factory: self.factory.clone(),
+            controller: self.controller.clone_box(),
+            ..*self
+        })
+    }
+
+    fn initial_window(&self) -> u64 {
+        self.controller.initial_window()
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quinn::congestion::CubicConfig;
+    use std::time::Duration;
+
+    const PACKET: u64 = 1200;
+
+    #[test]
+    fn a_path_change_restarts_the_window_and_leaves_room_beside_what_is_in_flight() {
+        let mut t = Bench::new();
+        t.send(10);
+        t.lose(1);
+        let reduced = t.controller.window();
+        assert!(reduced < t.controller.initial_window());
+
+        t.epoch.advance();
+        let in_flight = 9 * PACKET;
+        assert_eq!(
+            t.controller.window(),
+            t.controller.initial_window() + in_flight
+        );
+        t.send(1);
+        assert_eq!(
+            t.controller.window(),
+            t.controller.initial_window() + in_flight
+        );
+    }
+
+    #[test]
+    fn losses_of_packets_sent_before_the_change_do_not_count() {
+        let mut t = Bench::new();
+        t.send(10);
+        t.epoch.advance();
+        t.now += Duration::from_millis(1);
+        let before = t.now - Duration::from_millis(1);
+        t.send(1);
+        t.controller
+            .on_congestion_event(t.now, before, true, 10 * PACKET);
+        assert_eq!(t.controller.window(), t.controller.initial_window());
+    }
+
+    #[test]
+    fn losses_after_the_change_count() {
+        let mut t = Bench::new();
+        t.send(1);
+        t.epoch.advance();
+        t.now += Duration::from_millis(1);
+        t.send(10);
+        t.lose(1);
+        assert!(t.controller.window() < t.controller.initial_window() + PACKET);
+    }
+
+    #[test]
+    fn without_a_change_it_is_the_inner_controller() {
+        let mut t = Bench::new();
+        t.send(5);
+        assert_eq!(t.controller.window(), t.controller.initial_window());
+        t.controller.on_end_acks(t.now, 0, false, Some(4));
+        assert_eq!(t.controller.window(), t.controller.initial_window());
+    }
+
+    struct Bench {
+        epoch: Arc<PathEpoch>,
+        controller: Box<dyn Controller>,
+        now: Instant,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let (epoch, now) = (PathEpoch::new(), Instant::now());
+            let inner = Arc::new(CubicConfig::default());
+            let factory = Arc::new(RestartingFactory::new(inner, epoch.clone()));
+            Self {
+                epoch,
+                controller: factory.build(now, PACKET as u16),
+                now,
+            }
+        }
+
+        fn send(&mut self, packets: u64) {
+            for n in 0..packets {
+                self.controller.on_sent(self.now, PACKET, n);
+            }
+        }
+
+        fn lose(&mut self, packets: u64) {
+            self.controller
+                .on_congestion_event(self.now, self.now, false, packets * PACKET);
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! TLS 1.3 by key instead of by name: rustls configurations for peers and for the control session.
+//!
+//! Both sides of every connection present a self-signed certificate made from their identity key.
+//! What is verified is the key in it and that the handshake was signed by that key; names and dates
+//! in the certificate mean nothing. Key exchange is X25519MLKEM768 first, X25519 where the other
+//! side lacks it.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use gimlet_proto::id::PeerId;
+use gimlet_proto::message;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, ServerConfig};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+
+use crate::identity::Identity;
+
+mod resolve;
+mod verify;
+
+pub use verify::peer_id_of_certificate;
+
+use resolve::ByServerName;
+use verify::KeyVerifier;
+
+/// How long a certificate says it is valid, counted from a day before it is made. Nobody of ours
+/// looks; short, because a certificate is made anew at every start.
+const CERTIFICATE_VALIDITY: Duration = Duration::from_secs(15 * 24 * 3600);
+
+/// The server name a client asks for when it knows the server's key.
+pub fn pinned_server_name(server: PeerId) -> String {
+    format!("{server}.server.invalid")
+}
+
+/// An operator's certificate chain and key, for clients that trust by name.
+#[derive(Debug)]
+pub struct WebCertificate {
+    /// The chain, the server's own certificate first.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// Its private key.
+    pub key: PrivateKeyDer<'static>,
+}
+
+/// Why a TLS configuration cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// rustls refuses the certificate, its key or the platform's trusted roots.
+    #[error("TLS cannot be set up: {0}")]
+    Rustls(#[from] rustls::Error),
+    /// The certificate could not be made.
+    #[error("the certificate of this identity cannot be made: {0}")]
+    Certificate(#[from] rcgen::Error),
+}
+
+/// What an identity shows in handshakes. Making it signs once; keep it.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    id: PeerId,
+    certified: Arc<CertifiedKey>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Credential {
+    /// Makes the certificate of an identity.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`], when the cryptography library refuses the key.
+    pub fn new(identity: &Identity) -> Result<Self, TlsError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let der = PrivatePkcs8KeyDer::from(identity.pkcs8_der().to_vec());
+        let key = rcgen::KeyPair::from_pkcs8_der_and_sign_algo(&der, &rcgen::PKCS_ED25519)?;
+        let id = identity.peer_id();
+        let mut params = rcgen::CertificateParams::new(vec![id.server_name()])?;
+        params.not_before = rcgen::date_time_ymd(1970, 1, 1) + since_epoch_less_a_day();
+        params.not_after = params.not_before + CERTIFICATE_VALIDITY;
+        let certificate = params.self_signed(&key)?;
+        let signer = provider
+            .key_provider
+            .load_private_key(PrivateKeyDer::Pkcs8(der))?;
+        let certified = Arc::new(CertifiedKey::new(vec![certificate.der().clone()], signer));
+        Ok(Self {
+            id,
+            certified,
+            provider,
+        })
+    }
+
+    /// Whose it is.
+    pub fn peer_id(&self) -> PeerId {
+        self.id
+    }
+
+    /// For dialling a peer: only the holder of `peer`'s key is talked to.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError::Rustls`], when rustls refuses the configuration.
+    pub fn peer_client(&self, peer: PeerId, alpn: &[u8]) -> Result<ClientConfig, TlsError> {
+        let verifier = Arc::new(KeyVerifier::pinned(peer, &self.provider));
+        self.client(verifier, alpn)
+    }
+
+    /// For accepting from `peer`, and from nobody else.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError::Rustls`], when rustls refuses the configuration.
+    pub fn peer_server(&self, peer: PeerId, alpns: &[Vec<u8>]) -> Result<ServerConfig, TlsError> {
+        let verifier = Arc::new(KeyVerifier::pinned(peer, &self.provider));
+        self.server(
+            verifier,
+            Arc::new(ByServerName::own(self.certified.clone())),
+            alpns,
+        )
+    }
+
+    /// For signing in to a server: one that holds `key`, or, without a key, one whose certificate
+    /// chains to a root that the platform trusts.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError::Rustls`], when the platform's roots cannot be had.
+    pub fn control_client(&self, key: Option<PeerId>) -> Result<ClientConfig, TlsError> {
+        match key {
+            Some(key) => self.client(
+                Arc::new(KeyVerifier::pinned(key, &self.provider)),
+                message::ALPN,
+            ),
+            None => {
+                let verifier = rustls_platform_verifier::Verifier::new(self.provider.clone())?;
+                self.client(Arc::new(verifier), message::ALPN)
+            }
+        }
+    }
+
+    /// For a server's control port: any key may ask to sign in. `web` is shown to clients that
+    /// trust by name.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError::Rustls`], when `web` does not hold together.
+    pub fn control_server(&self, web: Option<WebCertificate>) -> Result<ServerConfig, TlsError> {
+        let web = match web {
+            Some(web) => Some(CertifiedKey::from_der(web.chain, web.key, &self.provider)?),
+            None => None,
+        };
+        let resolver = ByServerName::new(self.certified.clone(), web.map(Arc::new));
+        let verifier = Arc::new(KeyVerifier::any(&self.provider));
+        self.server(verifier, Arc::new(resolver), &[message::ALPN.to_vec()])
+    }
+
+    fn client(
+        &self,
+        verifier: Arc<dyn rustls::client::danger::ServerCertVerifier>,
+        alpn: &[u8],
+    ) -> Result<ClientConfig, TlsError> {
+        let mut config = ClientConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_client_cert_resolver(Arc::new(ByServerName::own(self.certified.clone())));
+        config.alpn_protocols = vec![alpn.to_vec()];
+        // A resumed session would skip the certificate check that identity rests on.
+        config.resumption = rustls::client::Resumption::disabled();
+        Ok(config)
+    }
+
+    fn server(
+        &self,
+        verifier: Arc<dyn rustls::server::danger::ClientCertVerifier>,
+        resolver: Arc<ByServerName>,
+        alpns: &[Vec<u8>],
+    ) -> Result<ServerConfig, TlsError> {
+        let mut config = ServerConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_client_cert_verifier(verifier)
+            .with_cert_resolver(resolver);
+        config.alpn_protocols = alpns.to_vec();
+        config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok(config)
+    }
+}
+
+/// Who is at the other end of a QUIC connection; `None` before the handshake is done.
+pub fn peer_id_of(connection: &quinn::Connection) -> Option<PeerId> {
+    let chain = connection
+        .peer_identity()?
+        .downcast::<Vec<CertificateDer<'static>>>()
+        .ok()?;
+    peer_id_of_certificate(chain.first()?)
+}
+
+fn since_epoch_less_a_day() -> Duration {
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    since_epoch.saturating_sub(Duration::from_secs(24 * 3600))
+}
+
+#[cfg(test)]
+mod tests;

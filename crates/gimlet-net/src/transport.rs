@@ -1,0 +1,98 @@
+//! quinn settings shared by both ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::congestion::CubicConfig;
+use quinn::crypto::{CryptoError, HmacKey};
+use quinn::{EndpointConfig, MtuDiscoveryConfig, TransportConfig};
+
+use crate::congestion::{PathEpoch, RestartingFactory};
+
+/// Largest QUIC datagram between peers: with a relay header, UDP and IPv6 it fills 1,490 bytes, so
+/// every path of ours over a 1,500-byte link carries it and a change of path needs no smaller one.
+pub const MAX_PEER_MTU: u16 = 1432;
+
+/// First guess of the round trip, until one is measured. A lost first flight is repeated after three
+/// of these; quinn's 333 ms would cost a second there.
+const INITIAL_RTT: Duration = Duration::from_millis(100);
+
+/// Silence after which a connection between peers is over. Longer than the 30 s consent of a direct
+/// path plus finding the way back to the relay.
+const PEER_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Keeps an idle connection open: half of the idle timeout less room for two repeats.
+const PEER_KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+/// Endpoint settings for a port that QUIC shares with STUN and relay frames.
+///
+/// `reset_key` makes stateless resets recognisable after a restart; derive it from the identity.
+pub fn endpoint_config(reset_key: &[u8; 32]) -> EndpointConfig {
+    let mut config = EndpointConfig::new(Arc::new(ResetKey(*reset_key)));
+    // RFC 9443: only with the fixed bit set can QUIC be told from the rest by its first byte.
+    config.grease_quic_bit(false);
+    config
+}
+
+/// Settings of a connection between peers. `epoch` restarts congestion control on a path change.
+pub fn peer_transport(epoch: Arc<PathEpoch>) -> TransportConfig {
+    let mut mtu = MtuDiscoveryConfig::default();
+    mtu.upper_bound(MAX_PEER_MTU);
+    let cubic = Arc::new(CubicConfig::default());
+    let mut config = TransportConfig::default();
+    config
+        .mtu_discovery_config(Some(mtu))
+        .initial_rtt(INITIAL_RTT)
+        .max_idle_timeout(Some(
+            PEER_IDLE_TIMEOUT
+                .try_into()
+                .expect("60 s is a valid timeout"),
+        ))
+        .keep_alive_interval(Some(PEER_KEEP_ALIVE))
+        .congestion_controller_factory(Arc::new(RestartingFactory::new(cubic, epoch)));
+    config
+}
+
+/// Signs stateless reset tokens (RFC 9000 section 10.3) with keyed BLAKE3.
+struct ResetKey([u8; 32]);
+
+impl HmacKey for ResetKey {
+    fn sign(&self, data: &[u8], signature_out: &mut [u8]) {
+        signature_out.copy_from_slice(blake3::keyed_hash(&self.0, data).as_bytes());
+    }
+
+    fn signature_len(&self) -> usize {
+        blake3::OUT_LEN
+    }
+
+    fn verify(&self, data: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
+        let signature: [u8; blake3::OUT_LEN] = signature.try_into().map_err(|_| CryptoError)?;
+        // Comparing two `Hash`es takes constant time.
+        match blake3::keyed_hash(&self.0, data) == blake3::Hash::from_bytes(signature) {
+            true => Ok(()),
+            false => Err(CryptoError),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reset_tokens_are_the_same_after_a_restart_and_differ_by_key() {
+        let sign = |key: u8| {
+            let mut out = [0; blake3::OUT_LEN];
+            ResetKey([key; 32]).sign(b"connection id", &mut out);
+            out
+        };
+        assert_eq!(sign(1), sign(1));
+        assert_ne!(sign(1), sign(2));
+        assert!(ResetKey([1; 32]).verify(b"connection id", &sign(1)).is_ok());
+        assert!(
+            ResetKey([1; 32])
+                .verify(b"connection id", &sign(2))
+                .is_err()
+        );
+    }
+}
