@@ -12,4 +12,6 @@ pub mod id;
 pub mod message;
 pub mod name;
 pub mod secret;
+pub mod stun;
+pub mod traversal;
 pub mod wire;

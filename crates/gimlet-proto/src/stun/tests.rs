@@ -1,0 +1,1 @@
+//! Binding for anybody and checks between peers, byte by byte.
