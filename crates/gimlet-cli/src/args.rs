@@ -1,0 +1,253 @@
+//! First stage of the command line: what was typed, as clap reads it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::seam::{Name, ServerAddress};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use serde::Deserialize;
+
+const AFTER_HELP: &str = "\
+Start: `gimlet serve` on a machine that both sides reach prints an address line.
+Then `gimlet up --name bob` on one machine and `gimlet punch bob` on the other,
+with that line in GIMLET_SERVER or after --server.
+
+A PEER is a name, an id, or the beginning of an id.
+Exit status: 0 done, 1 the operation failed, 2 usage, 3 nobody reachable.";
+
+/// One encrypted session between two machines, through the NATs where that can be done.
+#[derive(Debug, Parser)]
+#[command(
+    name = "gimlet",
+    version,
+    after_help = AFTER_HELP,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags every command takes.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct GlobalArgs {
+    /// Server to sign in to: the line `gimlet serve` printed, or host:port; repeatable [env:
+    /// GIMLET_SERVER, comma-separated]
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    pub(crate) server: Vec<ServerAddress>,
+    /// Key file, made on first use [env: GIMLET_IDENTITY] [default: identity.key in the user's
+    /// configuration folder]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) identity: Option<PathBuf>,
+    /// Name to be found by [env: GIMLET_NAME]
+    #[arg(long, global = true)]
+    pub(crate) name: Option<Name>,
+    /// Never connect directly and never show my addresses [env: GIMLET_RELAY_ONLY]
+    #[arg(long, global = true)]
+    pub(crate) relay_only: bool,
+    /// Print one JSON object per line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say more on standard error; twice for everything
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    pub(crate) verbose: u8,
+    /// Say nothing on standard error but errors
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// Configuration file [env: GIMLET_CONFIG] [default: config.toml in the user's configuration
+    /// folder, if there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a server
+    Serve(ServeArgs),
+    /// Print my peer id
+    Id,
+    /// Print my addresses as seen from outside, and what my NAT does
+    Whoami,
+    /// Print who is online, and the sessions between them
+    List,
+    /// Stay signed in and answer
+    Up(UpArgs),
+    /// Connect to a peer, and tell whether the path is direct
+    Punch(PunchArgs),
+    /// Measure round trips to a peer
+    Ping(PingArgs),
+    /// Measure throughput to a peer
+    Bench(BenchArgs),
+    /// Talk to a peer, a line at a time
+    Chat(PeerArgs),
+    /// Standard input to the peer, the peer to standard output
+    Pipe(PipeArgs),
+    /// The interactive shell
+    Shell(AcceptArgs),
+}
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct ServeArgs {
+    /// UDP address to listen on; port 0 takes a free one [env: GIMLET_LISTEN] [default:
+    /// 0.0.0.0:13000]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Folder of the server's key, token and names [env: GIMLET_STATE] [default: the user's state
+    /// folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// Who signs in must show this [env: GIMLET_TOKEN] [default: made on first start]
+    #[arg(long, value_name = "T", conflicts_with = "open")]
+    pub(crate) token: Option<String>,
+    /// Let everyone sign in
+    #[arg(long)]
+    pub(crate) open: bool,
+}
+
+/// Whose connections are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Accept {
+    /// Everyone's
+    All,
+    /// Those of the peers listed as known
+    Known,
+    /// Ask on the terminal each time
+    Ask,
+}
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct AcceptArgs {
+    /// Whose connections to take [default: all]
+    #[arg(long, value_enum)]
+    pub(crate) accept: Option<Accept>,
+    /// Peer ids that count as known, one a line, besides known_peers of the configuration
+    #[arg(long, value_name = "FILE")]
+    pub(crate) known: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    pub(crate) accept: AcceptArgs,
+    /// Also serve ping, bench and echo streams
+    #[arg(long)]
+    pub(crate) echo: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PeerArgs {
+    /// Name, id, or beginning of an id
+    pub(crate) peer: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PunchArgs {
+    /// Name, id, or beginning of an id
+    pub(crate) peer: String,
+    /// How long to wait for a direct path at most; 0 does not wait
+    #[arg(long, value_name = "SECS", default_value = "15", value_parser = seconds)]
+    pub(crate) wait_direct: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PingArgs {
+    /// Name, id, or beginning of an id
+    pub(crate) peer: String,
+    /// How many; 0 goes on until interrupted
+    #[arg(short, value_name = "N", default_value_t = 4)]
+    pub(crate) count: u32,
+    /// Time from one to the next, in seconds
+    #[arg(short, value_name = "SECS", default_value = "1", value_parser = seconds)]
+    pub(crate) interval: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// Name, id, or beginning of an id
+    pub(crate) peer: String,
+    /// How much to send
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(crate) mib: u32,
+    /// Let the peer send
+    #[arg(long)]
+    pub(crate) reverse: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PipeArgs {
+    /// Name, id, or beginning of an id
+    #[arg(required_unless_present = "listen")]
+    pub(crate) peer: Option<String>,
+    /// Wait for a peer to connect: one session, then done
+    #[arg(long, conflicts_with = "peer")]
+    pub(crate) listen: bool,
+    #[command(flatten)]
+    pub(crate) accept: AcceptArgs,
+}
+
+/// Seconds, with a fraction if wanted. A day is more than any wait here needs.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    match (0.0..=86_400.0).contains(&seconds) {
+        true => Ok(Duration::from_secs_f64(seconds)),
+        false => Err("from 0 to 86400 seconds".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_definitions_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_flags_stand_before_or_after_the_command() {
+        for line in ["gimlet --json id", "gimlet id --json"] {
+            assert!(parse(line).unwrap().global.json, "{line}");
+        }
+    }
+
+    #[test]
+    fn usage_errors_are_seen_before_anything_runs() {
+        for line in [
+            "gimlet",
+            "gimlet dig",
+            "gimlet punch",
+            "gimlet punch bob --wait-direct soon",
+            "gimlet punch bob --wait-direct -1",
+            "gimlet pipe",
+            "gimlet pipe bob --listen",
+            "gimlet id -v -q",
+            "gimlet id --server https://example.org",
+            "gimlet id --name Bob!",
+            "gimlet bench bob --mib 0",
+            "gimlet serve --open --token t",
+            "gimlet up --accept friends",
+        ] {
+            assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn waits_have_the_default_of_the_contract() {
+        let Command::Punch(args) = parse("gimlet punch bob").unwrap().command else {
+            panic!("not punch");
+        };
+        assert_eq!(args.wait_direct, Duration::from_secs(15));
+    }
+}

@@ -1,0 +1,4 @@
+//! stub
+mod shell {
+    mod line;
+}

@@ -1,0 +1,89 @@
+//! The configuration file: TOML, every key optional, an unknown key is an error.
+//!
+//! ```toml
+//! server = ["gimlet://192.0.2.1:13000?key=...&token=..."]
+//! identity = "/home/alice/.config/gimlet/identity.key"
+//! name = "alice"
+//! relay_only = false
+//! accept = "known"              # all, known or ask
+//! known_peers = ["..."]         # peer ids
+//!
+//! [serve]
+//! listen = "0.0.0.0:13000"
+//! state = "/var/lib/gimlet"
+//! token = "..."                 # or: open = true
+//! ```
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use crate::seam::{Name, PeerId, ServerAddress};
+use anyhow::Context as _;
+use serde::de::{Deserialize, Deserializer, Error as _};
+
+use crate::args::Accept;
+
+/// What the file says.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct File {
+    #[serde(deserialize_with = "texts")]
+    pub(super) server: Vec<ServerAddress>,
+    pub(super) identity: Option<PathBuf>,
+    #[serde(deserialize_with = "text")]
+    pub(super) name: Option<Name>,
+    pub(super) relay_only: Option<bool>,
+    pub(super) accept: Option<Accept>,
+    #[serde(deserialize_with = "texts")]
+    pub(super) known_peers: Vec<PeerId>,
+    pub(super) serve: ServeFile,
+}
+
+/// Its `[serve]` part.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ServeFile {
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) state: Option<PathBuf>,
+    pub(super) token: Option<String>,
+    pub(super) open: bool,
+}
+
+impl File {
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the configuration {}", path.display()))?;
+        Self::parse(&text).with_context(|| format!("in the configuration {}", path.display()))
+    }
+
+    pub(super) fn parse(text: &str) -> anyhow::Result<Self> {
+        let file: Self = toml::from_str(text)?;
+        anyhow::ensure!(
+            !(file.serve.open && file.serve.token.is_some()),
+            "[serve] has both open and token: keep one"
+        );
+        Ok(file)
+    }
+}
+
+fn text<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: std::fmt::Display>,
+{
+    let text = String::deserialize(from)?;
+    text.parse().map(Some).map_err(D::Error::custom)
+}
+
+fn texts<'de, D, T>(from: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: std::fmt::Display>,
+{
+    let texts = Vec::<String>::deserialize(from)?;
+    let parsed = texts
+        .iter()
+        .map(|text| text.parse().map_err(D::Error::custom));
+    parsed.collect()
+}
