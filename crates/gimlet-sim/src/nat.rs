@@ -107,24 +107,18 @@ impl Nat {
                 dst: remote,
             });
         }
+        self.table
+            .room_for_session(now)
+            .map_err(|_| Dropped::TableFull)?;
         let scope = match self.config.mapping {
             Mapping::EndpointIndependent => Scope::Every,
             Mapping::AddressDependent => Scope::Address(dst.ip()),
             Mapping::AddressAndPortDependent => Scope::Endpoint(dst),
         };
-        let mut outside = self.mapping_for(now, Key { inside: src, scope })?;
-        if self.is_taken_by_early_probe(now, outside, dst) {
-            outside = self.mapping_for(
-                now,
-                Key {
-                    inside: src,
-                    scope: Scope::Moved(dst),
-                },
-            )?;
-        }
-        self.table.refresh_mapping(outside, ends_at);
+        let outside = self.mapping_towards(now, Key { inside: src, scope }, dst)?;
         let opened = self.table.open(now, outside, dst, dst, ends_at);
         opened.map_err(|_| Dropped::TableFull)?;
+        self.table.refresh_mapping(outside, ends_at);
         Ok(Flow { src: outside, dst })
     }
 
@@ -213,6 +207,33 @@ impl Nat {
     pub fn renumber(&mut self, outside: Vec<IpAddr>) {
         self.flush();
         self.outside = outside;
+    }
+
+    /// The outside endpoint that packets of `key` to `dst` leave from: another than all others of
+    /// `key` leave from if an early probe holds that one towards `dst`.
+    fn mapping_towards(
+        &mut self,
+        now: Instant,
+        key: Key,
+        dst: SocketAddr,
+    ) -> Result<SocketAddr, Dropped> {
+        let existing = self.table.outside_of(now, key);
+        let outside = self.mapping_for(now, key)?;
+        if !self.is_taken_by_early_probe(now, outside, dst) {
+            return Ok(outside);
+        }
+        let moved = self.mapping_for(
+            now,
+            Key {
+                scope: Scope::Moved(dst),
+                ..key
+            },
+        );
+        if existing.is_none() {
+            // Nothing leaves through it yet, so it must not be open either.
+            self.table.unmap(outside);
+        }
+        moved
     }
 
     /// The outside endpoint for `key`, newly mapped if there is none.

@@ -121,6 +121,18 @@ impl Table {
         }
     }
 
+    /// Makes sure a session can be added.
+    pub(super) fn room_for_session(&mut self, now: Instant) -> Result<(), Full> {
+        if self.inward.len() >= self.max_sessions {
+            self.purge(now);
+        }
+        if self.inward.len() < self.max_sessions {
+            Ok(())
+        } else {
+            Err(Full)
+        }
+    }
+
     /// Maps `key` at `outside`, in place of an old mapping of either.
     pub(super) fn map(&mut self, key: Key, outside: SocketAddr, ends_at: Instant) {
         if let Some(old) = self.by_key.get(&key).copied() {
@@ -172,12 +184,7 @@ impl Table {
         ends_at: Instant,
     ) -> Result<(), Full> {
         self.close(outside, remote);
-        if self.inward.len() >= self.max_sessions {
-            self.purge(now);
-        }
-        if self.inward.len() >= self.max_sessions {
-            return Err(Full);
-        }
+        self.room_for_session(now)?;
         let Some(entry) = self.by_outside.get(&outside) else {
             return Err(Full);
         };
@@ -216,7 +223,8 @@ impl Table {
         }
     }
 
-    fn unmap(&mut self, outside: SocketAddr) {
+    /// Removes the mapping at `outside`, if there is one, and its sessions.
+    pub(super) fn unmap(&mut self, outside: SocketAddr) {
         let lowest = SocketAddr::from(([0, 0, 0, 0], 0));
         let remotes: Vec<SocketAddr> = self
             .inward
@@ -259,5 +267,19 @@ impl Table {
         let mapping_ends = self.by_outside.values().map(|entry| entry.ends_at);
         let session_ends = self.inward.values().map(|session| session.ends_at);
         self.purge_at = mapping_ends.chain(session_ends).min();
+    }
+
+    /// Panics if an invariant is broken.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        assert_eq!(self.by_key.len(), self.by_outside.len());
+        for (key, outside) in &self.by_key {
+            assert_eq!(self.by_outside[outside].key, *key);
+        }
+        assert_eq!(self.inward.len(), self.outward.len());
+        for ((outside, remote), session) in &self.inward {
+            let inside = self.by_outside[outside].key.inside;
+            assert_eq!(self.outward[&(inside, session.seen)], (*outside, *remote));
+        }
     }
 }

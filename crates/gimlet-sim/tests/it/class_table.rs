@@ -128,7 +128,7 @@ pub(crate) fn any_site(most: usize) -> impl Strategy<Value = Site> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
 
     #[test]
     fn chains_of_boxes_are_joined_as_the_oracle_says(

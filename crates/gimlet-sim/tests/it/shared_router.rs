@@ -62,7 +62,7 @@ fn two_homes_behind_one_carrier_meet_only_if_it_hairpins() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
 
     #[test]
     fn hosts_below_one_nat_are_joined_as_the_oracle_says(
