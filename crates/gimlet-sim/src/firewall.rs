@@ -95,7 +95,7 @@ impl FirewallConfig {
     }
 }
 
-/// Judges packets; see the [module docs](self).
+/// Judges one packet at a time: in goes only what answers something that went out.
 #[derive(Debug)]
 pub struct Firewall {
     config: FirewallConfig,

@@ -38,7 +38,8 @@ pub struct Flow {
     pub dst: SocketAddr,
 }
 
-/// One NAT with its outside addresses; see the [module docs](self).
+/// One NAT with its outside addresses: translates one packet at a time and carries none. The
+/// answer to a packet always leaves by the mapping the packet came in by.
 #[derive(Debug)]
 pub struct Nat {
     config: NatConfig,

@@ -1,13 +1,5 @@
 //! The virtual network: hosts and routers in a tree below the internet, and packets under way.
 //!
-//! # Driving it
-//!
-//! [`Net`] reads no clock. After every [`send`](Net::send), and whenever
-//! [`poll_timeout`](Net::poll_timeout) has come, call [`poll_delivery`](Net::poll_delivery) until
-//! it returns `None`. It may be called with a later time at once: deliveries come one by one in
-//! order of time, and nothing after the returned one has happened yet. Before a fault is injected,
-//! drain up to the moment it shall happen at.
-//!
 //! **Invariants:** packets at one instant are handled in the order they were put there; one seed
 //! and one sequence of calls give one sequence of deliveries.
 
@@ -46,7 +38,16 @@ pub struct Delivery {
     pub payload: Vec<u8>,
 }
 
-/// A whole network; see the [module docs](self).
+/// A whole network.
+///
+/// # Driving it
+///
+/// It reads no clock. After every [`send`](Self::send), and whenever
+/// [`poll_timeout`](Self::poll_timeout) has come, call [`poll_delivery`](Self::poll_delivery) until
+/// it returns `None`. It may be called with a later time at once: deliveries come one by one in
+/// order of time, and nothing after the returned one has happened yet. Never poll past the moment
+/// at which a host's own timer would make it send: time does not go back, and the packet would
+/// leave late. Drain up to the moment a fault shall happen at before injecting it.
 #[derive(Debug)]
 pub struct Net {
     start: Instant,
