@@ -1,0 +1,358 @@
+//! The rendezvous, server side: who is signed in, what they are called, and who meets whom.
+//!
+//! # Life-cycle
+//!
+//! A connection is *new* until its peer signs in (or [`Config::sign_in_timeout`] ends it), then
+//! *signed in* for as long as its lease is refreshed; any message, and any sign of life the shell
+//! sees, refreshes it. A key has one session at a time: a newer one replaces the older. Sessions
+//! between peers are *pending* from [`Introduce`](crate::message::Introduce) until the accepting
+//! side answers or [`Config::answer_timeout`] passes, then *open* until a side closes them or the
+//! relay saw nothing of them for its idle timeout. An open session outlives the control sessions.
+//!
+//! # Driving it
+//!
+//! After **every** call that takes `&mut self`, drain [`poll_output`](Rendezvous::poll_output) in
+//! order, then [`poll_event`](Rendezvous::poll_event), then sleep until
+//! [`poll_timeout`](Rendezvous::poll_timeout).
+//!
+//! **Invariants:** no message costs more than the logarithm of the peers (a page of the list: one
+//! page), except telling at most [`MAX_WATCHERS`](directory::MAX_WATCHERS) watchers; only the two sides of a session can
+//! speak about it; a connection that was closed gets no further output.
+
+pub mod close;
+pub mod config;
+mod connections;
+pub mod directory;
+pub mod event;
+mod introduce;
+pub mod names;
+mod sessions;
+mod sign_in;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::id::PeerId;
+use crate::message::{Draining, FailReason, Failed, RefuseReason, Refused, ToPeer, ToServer};
+use crate::relay;
+use crate::secret::SessionId;
+
+pub use close::CloseReason;
+pub use config::{Access, Config};
+use connections::{Connection, State};
+pub use event::{Event, Who};
+use names::Names;
+pub use names::{NameChange, NameRecord};
+use sessions::Sessions;
+
+/// One control connection, numbered by the shell. Numbers are never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnId(pub u64);
+
+/// Something for the shell to do, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Send a message.
+    Send(ConnId, ToPeer),
+    /// Close a connection after what was sent to it before.
+    Close(ConnId, CloseReason),
+    /// Tell the relay.
+    Relay(relay::Command),
+    /// Write a name down, or strike it out.
+    Store(NameChange),
+}
+
+/// The rendezvous of one server. See the [module docs](self) for the driving contract.
+#[derive(Debug)]
+pub struct Rendezvous {
+    config: Config,
+    calendar: Calendar,
+    connections: BTreeMap<ConnId, Connection>,
+    online: BTreeMap<PeerId, ConnId>,
+    /// Peers by the address they are seen at, to resolve what the list shows.
+    observed: BTreeMap<SocketAddr, PeerId>,
+    watchers: BTreeMap<PeerId, BTreeSet<ConnId>>,
+    names: Names,
+    sessions: Sessions,
+    deadlines: BTreeSet<(Instant, Deadline)>,
+    draining: bool,
+    outputs: VecDeque<Output>,
+    events: VecDeque<Event>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Deadline {
+    /// A sign-in or a lease may have run out.
+    Connection(ConnId),
+    /// An introduction was not answered.
+    Answer(SessionId),
+    /// Names that nobody uses are struck out.
+    Names,
+}
+
+/// How often unused names are looked for; they live for weeks.
+const NAMES_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// Reads the calendar off the monotonic clock: names outlive the process, so their last use is
+/// stored in seconds since 1970.
+#[derive(Debug, Clone, Copy)]
+struct Calendar {
+    started_at: Instant,
+    started_unix_s: u64,
+}
+
+impl Calendar {
+    fn unix_s(&self, now: Instant) -> u64 {
+        self.started_unix_s + now.saturating_duration_since(self.started_at).as_secs()
+    }
+}
+
+impl Rendezvous {
+    /// A server with nobody on it. `names` is what was stored, `unix_s` the calendar time at `now`
+    /// in seconds since 1970.
+    pub fn new(
+        config: Config,
+        names: impl IntoIterator<Item = NameRecord>,
+        unix_s: u64,
+        now: Instant,
+    ) -> Self {
+        Self {
+            calendar: Calendar {
+                started_at: now,
+                started_unix_s: unix_s,
+            },
+            names: Names::new(config.names, names),
+            config,
+            connections: BTreeMap::new(),
+            online: BTreeMap::new(),
+            observed: BTreeMap::new(),
+            watchers: BTreeMap::new(),
+            sessions: Sessions::default(),
+            deadlines: BTreeSet::from([(now + NAMES_INTERVAL, Deadline::Names)]),
+            draining: false,
+            outputs: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// A connection came up whose TLS shows this peer, seen at this address.
+    pub fn connected(&mut self, conn: ConnId, peer: PeerId, observed: SocketAddr, now: Instant) {
+        let until = now + self.config.sign_in_timeout;
+        let connection = Connection::new(peer, observed, until);
+        self.deadlines.insert((until, Deadline::Connection(conn)));
+        self.connections.insert(conn, connection);
+    }
+
+    /// A connection went down by itself.
+    pub fn disconnected(&mut self, conn: ConnId) {
+        self.forget(conn, CloseReason::Lost);
+    }
+
+    /// The peer sent a message.
+    pub fn handle_message(&mut self, conn: ConnId, message: ToServer, now: Instant) {
+        let Some(connection) = self.connections.get_mut(&conn) else {
+            return;
+        };
+        if !connection
+            .requests
+            .take(cost(&message), &self.config.requests, now)
+        {
+            connection.excess += 1;
+            if connection.excess > self.config.max_excess {
+                return self.close(conn, CloseReason::TooManyRequests);
+            }
+            return self.reject(conn, &message, FailReason::Busy, RefuseReason::Busy);
+        }
+        if let ToServer::SignIn(sign_in) = message {
+            return self.sign_in(conn, sign_in, now);
+        }
+        if !connection.refresh(now) {
+            let (fail, refuse) = (FailReason::BadRequest, RefuseReason::BadRequest);
+            return self.reject(conn, &message, fail, refuse);
+        }
+        let peer = connection.peer;
+        match message {
+            ToServer::SignIn(_) => (),
+            ToServer::SignOut(_) => self.close(conn, CloseReason::SignedOut),
+            ToServer::List(list) => self.list(conn, list, now),
+            ToServer::Resolve(resolve) => self.resolve(conn, resolve),
+            ToServer::Introduce(introduce) => self.introduce(conn, peer, introduce, now),
+            ToServer::Accept(accept) => self.accept(peer, accept),
+            ToServer::Refuse(refused) => self.refuse(peer, refused),
+            ToServer::Candidates(more) => self.candidates(peer, more),
+            ToServer::CloseSession(close) => self.close_session(peer, close.session),
+            ToServer::PathReport(report) => self.path_report(peer, report),
+            ToServer::NatReport(report) => self.nat_report(conn, report.nat),
+            ToServer::ReleaseName(release) => self.release_name(conn, peer, release.name),
+            ToServer::Watch(watch) => self.watch(conn, watch.peer),
+        }
+    }
+
+    /// The connection shows signs of life: refreshes the lease as a message does.
+    pub fn handle_alive(&mut self, conn: ConnId, now: Instant) {
+        if let Some(connection) = self.connections.get_mut(&conn) {
+            connection.refresh(now);
+        }
+    }
+
+    /// The connection has moved to another address, which QUIC has validated.
+    pub fn handle_moved(&mut self, conn: ConnId, observed: SocketAddr) {
+        let Some(connection) = self.connections.get_mut(&conn) else {
+            return;
+        };
+        let before = std::mem::replace(&mut connection.observed, observed);
+        let peer = connection.peer;
+        if before != observed && self.online.get(&peer) == Some(&conn) {
+            self.unlist_address(before, peer);
+            self.list_address(observed, peer);
+        }
+    }
+
+    /// The relay ended a session by itself.
+    pub fn handle_relay(&mut self, event: relay::Event) {
+        let relay::Event::Ended {
+            session,
+            reason,
+            relayed,
+        } = event;
+        match reason {
+            relay::EndReason::Closed => (),
+            relay::EndReason::Idle => self.session_idle(session),
+            relay::EndReason::Full => self.session_without_relay(session),
+        }
+        let relayed_bytes = relayed[0].bytes + relayed[1].bytes;
+        self.events.push_back(Event::RelayEnded {
+            session,
+            relayed_bytes,
+        });
+    }
+
+    /// Tells everybody that the server goes down `within` this time, and takes nothing new.
+    pub fn drain(&mut self, within: Duration) {
+        self.draining = true;
+        let in_ms = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
+        for &conn in self.online.values() {
+            let notice = Draining { in_ms }.into();
+            self.outputs.push_back(Output::Send(conn, notice));
+        }
+    }
+
+    /// Advances time. Calling it early is a no-op.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(&(at, deadline)) = self.deadlines.first() {
+            if at > now {
+                return;
+            }
+            self.deadlines.pop_first();
+            match deadline {
+                Deadline::Connection(conn) => self.connection_due(conn, now),
+                Deadline::Answer(session) => self.unanswered(session),
+                Deadline::Names => self.names_due(now),
+            }
+        }
+    }
+
+    /// Returns the next thing to do, if any.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        let changed = self.names.poll_change().map(Output::Store);
+        changed.or_else(|| self.outputs.pop_front())
+    }
+
+    /// Returns the next event, if any.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Returns when [`handle_timeout`](Self::handle_timeout) must next be called. Never `None`:
+    /// names are always looked after.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.deadlines.first().map(|&(at, _)| at)
+    }
+
+    /// Peers signed in now.
+    pub fn online(&self) -> usize {
+        self.online.len()
+    }
+
+    /// Sessions between peers now, pending ones included.
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    // --- shared by the parts below ---
+
+    fn send(&mut self, conn: ConnId, message: impl Into<ToPeer>) {
+        let message = message.into();
+        self.outputs.push_back(Output::Send(conn, message));
+    }
+
+    fn send_to_peer(&mut self, peer: PeerId, message: impl Into<ToPeer>) {
+        if let Some(&conn) = self.online.get(&peer) {
+            self.send(conn, message);
+        }
+    }
+
+    fn relay(&mut self, command: relay::Command) {
+        self.outputs.push_back(Output::Relay(command));
+    }
+
+    /// Answers what has an answer with a refusal, and drops what has none.
+    fn reject(&mut self, conn: ConnId, to: &ToServer, fail: FailReason, refuse: RefuseReason) {
+        let id = match to {
+            ToServer::SignIn(request) => request.id,
+            ToServer::List(request) => request.id,
+            ToServer::Resolve(request) => request.id,
+            ToServer::Introduce(request) => {
+                let session = request.session;
+                let reason = refuse;
+                return self.send(conn, Refused { session, reason });
+            }
+            ToServer::SignOut(_)
+            | ToServer::Accept(_)
+            | ToServer::Refuse(_)
+            | ToServer::Candidates(_)
+            | ToServer::CloseSession(_)
+            | ToServer::PathReport(_)
+            | ToServer::NatReport(_)
+            | ToServer::ReleaseName(_)
+            | ToServer::Watch(_) => return,
+        };
+        self.send(conn, Failed { id, reason: fail });
+    }
+
+    /// Who a peer is, for the log.
+    fn who(&self, peer: PeerId) -> Who {
+        let name = self.signed_in(peer).and_then(|state| state.name.clone());
+        Who { peer, name }
+    }
+
+    fn signed_in(&self, peer: PeerId) -> Option<&connections::SignedIn> {
+        let connection = self.connections.get(self.online.get(&peer)?)?;
+        match &connection.state {
+            State::SignedIn(state) => Some(state),
+            State::New { .. } => None,
+        }
+    }
+}
+
+/// Units of the request rate that a message costs, by the work it makes.
+fn cost(message: &ToServer) -> u32 {
+    match message {
+        ToServer::Introduce(_) => 4,
+        ToServer::SignIn(_) | ToServer::List(_) => 2,
+        ToServer::SignOut(_)
+        | ToServer::Resolve(_)
+        | ToServer::Accept(_)
+        | ToServer::Refuse(_)
+        | ToServer::Candidates(_)
+        | ToServer::CloseSession(_)
+        | ToServer::PathReport(_)
+        | ToServer::NatReport(_)
+        | ToServer::ReleaseName(_)
+        | ToServer::Watch(_) => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests;

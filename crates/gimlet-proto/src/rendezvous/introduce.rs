@@ -1,0 +1,335 @@
+//! Introductions and the sessions that come of them.
+
+use std::time::Instant;
+
+use super::connections::canonical;
+use super::sessions::{Session, State};
+use super::{ConnId, Deadline, Event, Rendezvous};
+use crate::candidate::{Candidate, MAX_CANDIDATES, is_sendable};
+use crate::id::PeerId;
+use crate::message::{
+    Accept, Accepted, Candidates, CloseSession, Introduce, Introduction, PathKind, PathReport,
+    RefuseReason, Refused,
+};
+use crate::relay;
+use crate::secret::SessionId;
+
+/// Candidates one side may add to a session after the first ones: a roaming phone changes networks
+/// some dozens of times; more is a way to make the other side send.
+const MAX_TRICKLED: u16 = 1024;
+
+impl Rendezvous {
+    pub(super) fn introduce(
+        &mut self,
+        conn: ConnId,
+        dialer: PeerId,
+        request: Introduce,
+        now: Instant,
+    ) {
+        let session = request.session;
+        if let Err(reason) = self.may_introduce(dialer, &request) {
+            self.send(conn, Refused { session, reason });
+            self.refused(session, dialer, request.peer, reason);
+            return;
+        }
+        let acceptor = request.peer;
+        let answer_by = now + self.config.answer_timeout;
+        self.deadlines
+            .insert((answer_by, Deadline::Answer(session)));
+        self.sessions.insert(
+            session,
+            Session {
+                dialer,
+                acceptor,
+                state: State::Pending { answer_by },
+                passed_on: [0; 2],
+            },
+        );
+        let introduction = Introduction {
+            session,
+            peer: dialer,
+            name: self.who(dialer).name,
+            credentials: request.credentials,
+            candidates: self.sendable(request.candidates, dialer, acceptor),
+            nat: request.nat,
+        };
+        self.send_to_peer(acceptor, introduction);
+        // After the message: from now on the relay passes the dialer's datagrams on.
+        self.relay(relay::Command::Open {
+            session,
+            dialer,
+            secret: request.secret,
+            acceptor,
+        });
+        let (dialer, acceptor) = (self.who(dialer), self.who(acceptor));
+        self.events.push_back(Event::Asked {
+            session,
+            dialer,
+            acceptor,
+        });
+    }
+
+    fn may_introduce(&self, dialer: PeerId, request: &Introduce) -> Result<(), RefuseReason> {
+        let acceptor = request.peer;
+        if self.sessions.get(request.session).is_some()
+            || acceptor == dialer
+            || request.candidates.len() > MAX_CANDIDATES
+        {
+            return Err(RefuseReason::BadRequest);
+        }
+        if !self.online.contains_key(&acceptor) {
+            return Err(RefuseReason::Offline);
+        }
+        let pending = |session: &Session| matches!(session.state, State::Pending { .. });
+        let out = self.sessions.dialed_by(dialer);
+        let out = out.filter(|(_, session)| pending(session)).count();
+        let into = self.sessions.taken_by(acceptor);
+        let into = into.filter(|(_, session)| pending(session)).count();
+        if self.draining
+            || self.sessions.len() >= self.config.max_sessions
+            || out >= self.config.max_pending_out
+            || into >= self.config.max_pending_in
+            || self.sessions_of(dialer) >= self.config.max_sessions_per_peer
+            || self.sessions_of(acceptor) >= self.config.max_sessions_per_peer
+        {
+            return Err(RefuseReason::Busy);
+        }
+        Ok(())
+    }
+
+    fn sessions_of(&self, peer: PeerId) -> usize {
+        self.sessions.dialed_by(peer).count() + self.sessions.taken_by(peer).count()
+    }
+
+    pub(super) fn accept(&mut self, peer: PeerId, accept: Accept) {
+        let id = accept.session;
+        let Some(session) = self.sessions.get_mut(id) else {
+            // Too late, or never asked: tell, so that nothing is kept for it.
+            return self.send_to_peer(peer, CloseSession { session: id });
+        };
+        let State::Pending { answer_by } = session.state else {
+            return;
+        };
+        if session.acceptor != peer {
+            return;
+        }
+        let path = PathKind::Relay;
+        session.state = State::Open { path };
+        let dialer = session.dialer;
+        self.deadlines.remove(&(answer_by, Deadline::Answer(id)));
+        self.relay(relay::Command::Accept {
+            session: id,
+            secret: accept.secret,
+        });
+        let accepted = Accepted {
+            session: id,
+            credentials: accept.credentials,
+            candidates: self.sendable(accept.candidates, peer, dialer),
+            nat: accept.nat,
+        };
+        self.send_to_peer(dialer, accepted);
+        let (dialer, acceptor) = (self.who(dialer), self.who(peer));
+        self.events.push_back(Event::Introduced {
+            session: id,
+            dialer,
+            acceptor,
+        });
+    }
+
+    pub(super) fn refuse(&mut self, peer: PeerId, refused: Refused) {
+        let Some(session) = self.sessions.get(refused.session) else {
+            return;
+        };
+        let pending = matches!(session.state, State::Pending { .. });
+        if session.acceptor != peer || !pending {
+            return;
+        }
+        let reason = match refused.reason {
+            RefuseReason::Superseded | RefuseReason::Busy => refused.reason,
+            // The rest is the server's to say.
+            RefuseReason::Declined
+            | RefuseReason::Offline
+            | RefuseReason::Unanswered
+            | RefuseReason::BadRequest => RefuseReason::Declined,
+        };
+        self.end_pending(refused.session, reason);
+    }
+
+    pub(super) fn candidates(&mut self, peer: PeerId, more: Candidates) {
+        let id = more.session;
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let Some(side) = session.side(peer) else {
+            return;
+        };
+        // The accepting side shows nothing of itself by accident before it has accepted.
+        if side == 1 && matches!(session.state, State::Pending { .. }) {
+            return;
+        }
+        let to = session.other(side);
+        session.passed_on[side] += more.candidates.len().min(MAX_CANDIDATES) as u16;
+        if session.passed_on[side] > MAX_TRICKLED {
+            session.passed_on[side] = MAX_TRICKLED;
+            return;
+        }
+        let candidates = self.sendable(more.candidates, peer, to);
+        if !candidates.is_empty() {
+            let session = id;
+            self.send_to_peer(
+                to,
+                Candidates {
+                    session,
+                    candidates,
+                },
+            );
+        }
+    }
+
+    pub(super) fn close_session(&mut self, peer: PeerId, id: SessionId) {
+        let Some(session) = self.sessions.get(id) else {
+            return;
+        };
+        let Some(side) = session.side(peer) else {
+            return;
+        };
+        let (other, state) = (session.other(side), session.state);
+        if side == 1 && matches!(state, State::Pending { .. }) {
+            return self.end_pending(id, RefuseReason::Declined);
+        }
+        self.send_to_peer(other, CloseSession { session: id });
+        self.relay(relay::Command::Close { session: id });
+        self.ended(id, Some(peer));
+    }
+
+    pub(super) fn path_report(&mut self, peer: PeerId, report: PathReport) {
+        let Some(session) = self.sessions.get_mut(report.session) else {
+            return;
+        };
+        if session.dialer != peer {
+            return;
+        }
+        match &mut session.state {
+            State::Open { path } if *path != report.path => *path = report.path,
+            State::Open { .. } | State::Pending { .. } => return,
+        }
+        let (dialer, acceptor) = (session.dialer, session.acceptor);
+        let event = Event::PathReported {
+            session: report.session,
+            dialer: self.who(dialer),
+            acceptor: self.who(acceptor),
+            path: report.path,
+        };
+        self.events.push_back(event);
+    }
+
+    /// The relay heard nothing of a session for long. Nobody is told: if the peers still have a
+    /// direct path it goes on, and if not there is nobody to tell.
+    pub(super) fn session_idle(&mut self, id: SessionId) {
+        match self.sessions.get(id).map(|session| session.state) {
+            Some(State::Open { .. }) => self.ended(id, None),
+            Some(State::Pending { .. }) => self.end_pending(id, RefuseReason::Unanswered),
+            None => (),
+        }
+    }
+
+    pub(super) fn session_without_relay(&mut self, id: SessionId) {
+        match self.sessions.get(id) {
+            Some(session) if matches!(session.state, State::Pending { .. }) => {
+                self.end_pending(id, RefuseReason::Busy);
+            }
+            Some(_) => self.ended(id, None),
+            None => (),
+        }
+    }
+
+    pub(super) fn unanswered(&mut self, id: SessionId) {
+        self.end_pending(id, RefuseReason::Unanswered);
+    }
+
+    /// A control session ended: what waits for an answer from or to it can't be answered.
+    pub(super) fn drop_pending(&mut self, peer: PeerId) {
+        let pending = |(id, session): (SessionId, &Session)| {
+            matches!(session.state, State::Pending { .. }).then_some(id)
+        };
+        let asked = self.sessions.taken_by(peer).filter_map(pending);
+        let asking = self.sessions.dialed_by(peer).filter_map(pending);
+        for id in asked.chain(asking).collect::<Vec<_>>() {
+            self.end_pending(id, RefuseReason::Offline);
+        }
+    }
+
+    /// Ends an introduction that was not accepted, and tells both sides.
+    fn end_pending(&mut self, id: SessionId, reason: RefuseReason) {
+        let Some(session) = self.sessions.remove(id) else {
+            return;
+        };
+        if let State::Pending { answer_by } = session.state {
+            self.deadlines.remove(&(answer_by, Deadline::Answer(id)));
+        }
+        let refused = Refused {
+            session: id,
+            reason,
+        };
+        self.send_to_peer(session.dialer, refused);
+        self.send_to_peer(session.acceptor, CloseSession { session: id });
+        self.relay(relay::Command::Close { session: id });
+        self.refused(id, session.dialer, session.acceptor, reason);
+    }
+
+    fn refused(
+        &mut self,
+        session: SessionId,
+        dialer: PeerId,
+        acceptor: PeerId,
+        reason: RefuseReason,
+    ) {
+        let (dialer, acceptor) = (self.who(dialer), self.who(acceptor));
+        self.events.push_back(Event::Refused {
+            session,
+            dialer,
+            acceptor,
+            reason,
+        });
+    }
+
+    fn ended(&mut self, id: SessionId, closed_by: Option<PeerId>) {
+        let Some(session) = self.sessions.remove(id) else {
+            return;
+        };
+        let path = match session.state {
+            State::Open { path } => path,
+            State::Pending { answer_by } => {
+                self.deadlines.remove(&(answer_by, Deadline::Answer(id)));
+                PathKind::Relay
+            }
+        };
+        let event = Event::SessionEnded {
+            session: id,
+            dialer: self.who(session.dialer),
+            acceptor: self.who(session.acceptor),
+            path,
+            closed_by,
+        };
+        self.events.push_back(event);
+    }
+
+    /// The candidates of `from` that `to` may be told: as many as one side may have, and only where
+    /// somebody may be sent to.
+    fn sendable(&self, candidates: Vec<Candidate>, from: PeerId, to: PeerId) -> Vec<Candidate> {
+        let here = |peer| self.observed_ip_is_loopback(peer);
+        let allow_loopback = self.config.allow_loopback || (here(from) && here(to));
+        let mut kept: Vec<_> = candidates
+            .into_iter()
+            .filter(|candidate| is_sendable(candidate.addr, allow_loopback))
+            .collect();
+        kept.truncate(MAX_CANDIDATES);
+        kept
+    }
+
+    fn observed_ip_is_loopback(&self, peer: PeerId) -> bool {
+        let conn = self.online.get(&peer);
+        let connection = conn.and_then(|conn| self.connections.get(conn));
+        connection.is_some_and(|connection| canonical(connection.observed).ip().is_loopback())
+    }
+}

@@ -1,0 +1,90 @@
+//! The table of sessions, found by id and counted by peer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+use std::time::Instant;
+
+use crate::id::PeerId;
+use crate::message::PathKind;
+use crate::secret::SessionId;
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Session {
+    pub(super) dialer: PeerId,
+    pub(super) acceptor: PeerId,
+    pub(super) state: State,
+    /// Candidates passed on so far, from the dialer and from the accepting side.
+    pub(super) passed_on: [u16; 2],
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// The accepting side was told and has not answered.
+    Pending { answer_by: Instant },
+    /// Accepted.
+    Open { path: PathKind },
+}
+
+impl Session {
+    /// 0 for the dialer, 1 for the accepting side, `None` for everybody else.
+    pub(super) fn side(&self, peer: PeerId) -> Option<usize> {
+        [self.dialer, self.acceptor]
+            .iter()
+            .position(|&side| side == peer)
+    }
+
+    pub(super) fn other(&self, side: usize) -> PeerId {
+        [self.acceptor, self.dialer][side]
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    by_id: BTreeMap<SessionId, Session>,
+    /// Pairs of peer and session, so that one peer's are a range.
+    dialed: BTreeSet<(PeerId, SessionId)>,
+    taken: BTreeSet<(PeerId, SessionId)>,
+}
+
+impl Sessions {
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub(super) fn get(&self, id: SessionId) -> Option<&Session> {
+        self.by_id.get(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.by_id.get_mut(&id)
+    }
+
+    pub(super) fn insert(&mut self, id: SessionId, session: Session) {
+        self.dialed.insert((session.dialer, id));
+        self.taken.insert((session.acceptor, id));
+        self.by_id.insert(id, session);
+    }
+
+    pub(super) fn remove(&mut self, id: SessionId) -> Option<Session> {
+        let session = self.by_id.remove(&id)?;
+        self.dialed.remove(&(session.dialer, id));
+        self.taken.remove(&(session.acceptor, id));
+        Some(session)
+    }
+
+    /// Sessions in which this peer is the dialer.
+    pub(super) fn dialed_by(&self, peer: PeerId) -> impl Iterator<Item = (SessionId, &Session)> {
+        let ids = self.dialed.range(all_of(peer)).map(|&(_, id)| id);
+        ids.filter_map(|id| Some((id, self.by_id.get(&id)?)))
+    }
+
+    /// Sessions in which this peer is the accepting side.
+    pub(super) fn taken_by(&self, peer: PeerId) -> impl Iterator<Item = (SessionId, &Session)> {
+        let ids = self.taken.range(all_of(peer)).map(|&(_, id)| id);
+        ids.filter_map(|id| Some((id, self.by_id.get(&id)?)))
+    }
+}
+
+fn all_of(peer: PeerId) -> RangeInclusive<(PeerId, SessionId)> {
+    (peer, SessionId([0; 8]))..=(peer, SessionId([0xff; 8]))
+}
