@@ -1,0 +1,218 @@
+//! One remote as quinn knows it, where its packets go now, and whether that way is alive.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use gimlet_proto::secret::SessionId;
+use gimlet_proto::traversal::{Route, SocketId};
+
+use crate::congestion::PathEpoch;
+use crate::virtual_addr::VirtualAddr;
+
+/// How long a direct path may stay silent under traffic before it is suspect, until its round-trip
+/// time is known. Peers answer within a round trip and the 25 ms of a delayed acknowledgement.
+const DEFAULT_PATIENCE: Duration = Duration::from_millis(200);
+
+/// Where a link's packets go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// To a server itself.
+    Server {
+        /// From which socket.
+        socket: SocketId,
+        /// Where it is.
+        remote: SocketAddr,
+    },
+    /// To the peer in relay frames.
+    Relay {
+        /// From which socket.
+        socket: SocketId,
+        /// Where the server is.
+        server: SocketAddr,
+        /// In frames of this session.
+        session: SessionId,
+    },
+    /// Straight to the peer.
+    Direct {
+        /// From which socket.
+        socket: SocketId,
+        /// Where it is.
+        remote: SocketAddr,
+    },
+}
+
+impl Target {
+    pub(super) fn direct(self) -> Option<Route> {
+        match self {
+            Self::Direct { socket, remote } => Some(Route::Direct { socket, remote }),
+            Self::Server { .. } | Self::Relay { .. } => None,
+        }
+    }
+}
+
+/// One remote: a peer or a server.
+#[derive(Debug)]
+pub struct Link {
+    addr: VirtualAddr,
+    target: ArcSwapOption<Target>,
+    epoch: Arc<PathEpoch>,
+    /// When the first packet that is still without any echo left on the direct path; 0: none.
+    unanswered_since: AtomicU64,
+    /// How long that may be, milliseconds.
+    patience: AtomicU64,
+    /// When QUIC last came over the selected direct path; 0: never.
+    heard_at: AtomicU64,
+    /// Whether the owner still waits to be told that the selected path carries QUIC.
+    unconfirmed: AtomicBool,
+}
+
+impl Link {
+    /// A remote without a way to it. Packets are dropped until it has a target.
+    pub fn new(addr: VirtualAddr) -> Arc<Self> {
+        Arc::new(Self {
+            addr,
+            target: ArcSwapOption::empty(),
+            epoch: PathEpoch::new(),
+            unanswered_since: AtomicU64::new(0),
+            patience: AtomicU64::new(DEFAULT_PATIENCE.as_millis() as u64),
+            heard_at: AtomicU64::new(0),
+            unconfirmed: AtomicBool::new(false),
+        })
+    }
+
+    /// What quinn knows it by.
+    pub fn addr(&self) -> VirtualAddr {
+        self.addr
+    }
+
+    /// Restarts the congestion control of its connections on a change of target.
+    pub fn epoch(&self) -> &Arc<PathEpoch> {
+        &self.epoch
+    }
+
+    /// Where its packets go now.
+    pub fn target(&self) -> Option<Target> {
+        self.target.load().as_deref().copied()
+    }
+
+    /// Sends its packets elsewhere from now on.
+    pub fn set_target(&self, target: Target) {
+        let before = self.target.swap(Some(Arc::new(target)));
+        if before.as_deref() == Some(&target) {
+            return;
+        }
+        self.unanswered_since.store(0, Ordering::Relaxed);
+        self.unconfirmed
+            .store(target.direct().is_some(), Ordering::Relaxed);
+        if before.is_some() {
+            self.epoch.advance();
+        }
+    }
+
+    /// Sets how long the direct path may be silent under traffic, from its round-trip time.
+    pub fn set_rtt(&self, rtt: Duration) {
+        let patience = (rtt * 3 + Duration::from_millis(25))
+            .clamp(Duration::from_millis(100), Duration::from_secs(1));
+        self.patience
+            .store(patience.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// When QUIC last came over the selected direct path.
+    pub(super) fn heard_at(&self) -> u64 {
+        self.heard_at.load(Ordering::Relaxed)
+    }
+
+    /// Notes a packet sent on the direct path; true when the silence has become suspect. Says so
+    /// once per patience.
+    pub(super) fn note_sent(&self, now: u64) -> bool {
+        let since = self.unanswered_since.load(Ordering::Relaxed);
+        if since == 0 {
+            self.unanswered_since.store(now, Ordering::Relaxed);
+            return false;
+        }
+        let suspect = now.saturating_sub(since) > self.patience.load(Ordering::Relaxed);
+        if suspect {
+            self.unanswered_since.store(now, Ordering::Relaxed);
+        }
+        suspect
+    }
+
+    /// Notes QUIC on the direct path; true for the first since the path was selected.
+    pub(super) fn note_heard(&self, now: u64) -> bool {
+        self.unanswered_since.store(0, Ordering::Relaxed);
+        self.heard_at.store(now, Ordering::Relaxed);
+        // Cheaper than a swap on every batch.
+        self.unconfirmed.load(Ordering::Relaxed) && self.unconfirmed.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// Milliseconds since the socket was made, beginning with 1 so that 0 can mean never.
+#[derive(Debug)]
+pub(super) struct Clock(Instant);
+
+impl Clock {
+    pub(super) fn new() -> Self {
+        Self(tokio::time::Instant::now().into_std())
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        let now = tokio::time::Instant::now().into_std();
+        now.saturating_duration_since(self.0).as_millis() as u64 + 1
+    }
+
+    pub(super) fn instant(&self, millis: u64) -> Option<Instant> {
+        (millis > 0).then(|| self.0 + Duration::from_millis(millis - 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link() -> Arc<Link> {
+        let link = Link::new(VirtualAddr::new(1));
+        link.set_rtt(Duration::from_millis(40));
+        link
+    }
+
+    #[test]
+    fn silence_under_traffic_is_suspect_after_the_patience_and_reported_once_per_patience() {
+        let link = link();
+        let patience = 3 * 40 + 25;
+        assert!(!link.note_sent(1000));
+        assert!(!link.note_sent(1000 + patience));
+        assert!(link.note_sent(1001 + patience));
+        assert!(!link.note_sent(1002 + patience));
+        assert!(link.note_sent(1002 + 2 * patience));
+    }
+
+    #[test]
+    fn any_echo_ends_the_suspicion() {
+        let link = link();
+        assert!(!link.note_sent(1000));
+        link.note_heard(1040);
+        assert!(!link.note_sent(5000));
+        assert!(!link.note_sent(5040));
+    }
+
+    #[test]
+    fn a_direct_path_is_confirmed_by_its_first_packet_only() {
+        let link = link();
+        let remote = "192.0.2.1:1".parse().unwrap();
+        assert!(!link.note_heard(1));
+        link.set_target(Target::Direct {
+            socket: SocketId(0),
+            remote,
+        });
+        assert!(link.note_heard(2));
+        assert!(!link.note_heard(3));
+        link.set_target(Target::Direct {
+            socket: SocketId(0),
+            remote,
+        });
+        assert!(!link.note_heard(4), "the same target again is no change");
+    }
+}
