@@ -96,7 +96,6 @@ impl Rendezvous {
             self.unwatch(conn, watched);
         }
         let peer = connection.peer;
-        self.drop_pending(peer);
         if self.online.get(&peer) == Some(&conn) {
             self.online.remove(&peer);
             self.unlist_address(connection.observed, peer);
@@ -105,6 +104,7 @@ impl Rendezvous {
                 online: false,
             });
         }
+        self.drop_pending(peer);
         let who = Who {
             peer,
             name: state.name,
