@@ -1,0 +1,235 @@
+//! What a lab run shows: a table as it goes, a summary, the logs of what failed, a JSON file.
+
+use std::path::Path as FilePath;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anstyle::Style;
+use anyhow::Context;
+use clap::ValueEnum;
+use serde_json::json;
+
+use super::cell::Outcome;
+use super::oracle;
+use super::plan::{Pair, Path};
+use super::site::Site;
+use crate::term::{BAD, Column, DIM, GOOD, HEAD, NOTE, paint, row};
+
+/// Lines shown of each log of a failed cell. The whole file is named too.
+const LOG_LINES: usize = 40;
+
+const COLUMNS: [Column; 10] = [
+    text(11),
+    text(11),
+    text(6),
+    text(14),
+    number(8),
+    number(10),
+    number(10),
+    number(9),
+    text(8),
+    number(6),
+];
+const TITLES: [&str; 10] = [
+    "from",
+    "to",
+    "path",
+    "strategy",
+    "sign-in",
+    "connected",
+    "direct",
+    "bench",
+    "4+4 MiB",
+    "took",
+];
+
+const fn text(width: usize) -> Column {
+    Column {
+        width,
+        right: false,
+    }
+}
+
+const fn number(width: usize) -> Column {
+    Column { width, right: true }
+}
+
+/// Collects the outcomes of a run and prints them.
+pub(crate) struct Report {
+    runs: usize,
+    started: Instant,
+    outcomes: Vec<Outcome>,
+}
+
+impl Report {
+    /// An empty report of `runs` runs.
+    pub(crate) fn new(runs: usize) -> Self {
+        Self {
+            runs,
+            started: Instant::now(),
+            outcomes: Vec::new(),
+        }
+    }
+
+    /// Opens the table of one run.
+    pub(crate) fn heading(&self, run: usize) {
+        if self.runs > 1 {
+            anstream::println!("\n{}", paint(HEAD, format!("run {run} of {}", self.runs)));
+        } else {
+            anstream::println!();
+        }
+        anstream::println!(
+            "{}",
+            row(&COLUMNS, &TITLES.map(|title| (HEAD, title.to_owned())))
+        );
+    }
+
+    /// Prints one cell's row, with what is wrong below it, and keeps it.
+    pub(crate) fn add(&mut self, outcome: &Outcome) {
+        anstream::println!("{}", row(&COLUMNS, &cells(outcome)));
+        for failure in &outcome.failures {
+            anstream::println!("  {}", paint(BAD, format!("✗ {failure}")));
+        }
+        self.outcomes.push(outcome.clone());
+    }
+
+    /// Writes everything as JSON.
+    pub(crate) fn write(&self, file: &FilePath) -> anyhow::Result<()> {
+        let failed = self.failed();
+        let all = json!({ "runs": self.runs, "failed": failed, "cells": self.outcomes });
+        std::fs::write(file, serde_json::to_vec_pretty(&all)?)
+            .with_context(|| format!("{} can't be written", file.display()))
+    }
+
+    /// Prints the summary; the exit status says whether everything was as it must be.
+    pub(crate) fn close(&self, file: &FilePath) -> ExitCode {
+        let direct = |outcome: &&Outcome| outcome.expected == Path::Direct;
+        let of = |key: &str, outcomes: &mut dyn Iterator<Item = &Outcome>| {
+            percentiles(outcomes.filter_map(|outcome| outcome.ms(key)).collect())
+        };
+        anstream::println!();
+        for (label, times) in [
+            (
+                "sign-in, every cell",
+                of("sign_in_ms", &mut self.outcomes.iter()),
+            ),
+            (
+                "connected, every cell",
+                of("connected_ms", &mut self.outcomes.iter()),
+            ),
+            (
+                "direct, where it must be",
+                of("direct_ms", &mut self.outcomes.iter().filter(direct)),
+            ),
+        ] {
+            if let Some((p50, p95)) = times {
+                anstream::println!("{label:<26} p50 {p50:.1} ms, p95 {p95:.1} ms");
+            }
+        }
+        anstream::println!("{}", paint(DIM, format!("results in {}", file.display())));
+        let (all, failed) = (self.outcomes.len(), self.failed());
+        let seconds = self.started.elapsed().as_secs_f64();
+        if failed == 0 {
+            let text = format!("lab: all {all} cells as the oracle says, in {seconds:.0} s");
+            anstream::println!("{}", paint(GOOD, text));
+            return ExitCode::SUCCESS;
+        }
+        let text = format!("lab: {failed} of {all} cells failed, in {seconds:.0} s");
+        anstream::println!("{}", paint(BAD, text));
+        ExitCode::FAILURE
+    }
+
+    fn failed(&self) -> usize {
+        self.outcomes
+            .iter()
+            .filter(|outcome| !outcome.failures.is_empty())
+            .count()
+    }
+}
+
+fn cells(outcome: &Outcome) -> [(Style, String); 10] {
+    let plain = Style::new();
+    let path = outcome.word("path").to_owned();
+    let path_style = match outcome.expected {
+        expected if path != expected.word() => BAD,
+        Path::Direct => GOOD,
+        Path::Relay => NOTE,
+    };
+    let ms = |key| {
+        (
+            plain,
+            outcome
+                .ms(key)
+                .map_or("-".to_owned(), |ms| format!("{ms:.1} ms")),
+        )
+    };
+    let rate = outcome.bench["mib_per_s"].as_f64();
+    let transfer = match outcome.verified_bytes {
+        Some(_) => (GOOD, "verified".to_owned()),
+        None => (BAD, "failed".to_owned()),
+    };
+    [
+        (plain, outcome.a.to_owned()),
+        (plain, outcome.b.to_owned()),
+        (path_style, path),
+        (plain, outcome.word("strategy").to_owned()),
+        ms("sign_in_ms"),
+        ms("connected_ms"),
+        ms("direct_ms"),
+        (
+            plain,
+            rate.map_or("-".to_owned(), |rate| format!("{rate:.0} MiB/s")),
+        ),
+        transfer,
+        (DIM, format!("{:.1} s", outcome.elapsed_ms as f64 / 1000.0)),
+    ]
+}
+
+/// The median and the 95th percentile, of nothing nothing.
+fn percentiles(mut times: Vec<f64>) -> Option<(f64, f64)> {
+    times.sort_by(f64::total_cmp);
+    let at = |share: f64| {
+        let rank = (share * times.len() as f64).ceil() as usize;
+        times.get(rank.saturating_sub(1)).copied()
+    };
+    Some((at(0.5)?, at(0.95)?))
+}
+
+/// Prints the end of every log of a failed cell, and of the server's.
+pub(crate) fn show_logs(logs: &FilePath, cell: &FilePath) -> anyhow::Result<()> {
+    for folder in [cell.to_owned(), logs.join("server")] {
+        let mut files: Vec<_> = std::fs::read_dir(&folder)?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
+            .collect();
+        files.sort();
+        for file in files {
+            let text = String::from_utf8_lossy(&std::fs::read(&file)?).into_owned();
+            let lines: Vec<_> = text.lines().collect();
+            let tail = &lines[lines.len().saturating_sub(LOG_LINES)..];
+            anstream::println!("  {}", paint(HEAD, file.display()));
+            for line in tail {
+                anstream::println!("  {} {line}", paint(DIM, "│"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Prints the sites, and the pairs of a full run with the path each must get.
+pub(crate) fn list(pairs: &[Pair]) {
+    anstream::println!("{}", paint(HEAD, "sites"));
+    for site in Site::value_variants() {
+        anstream::println!("  {:<12} {}", site.name(), site.describe());
+    }
+    anstream::println!("{}", paint(HEAD, "pairs of a full run"));
+    for &pair in pairs {
+        let path = oracle::expected(pair);
+        let style = if path == Path::Direct { GOOD } else { NOTE };
+        let name = format!("{},{}", pair.a.name(), pair.b.name());
+        anstream::println!("  {name:<24} {}", paint(style, path.word()));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,244 @@
+//! The lab's network: a public region with the server, and a pair of hosts for each site.
+//!
+//! Everything is brought up once and every pair runs in it. Each site has two hosts, `a` and
+//! `b`, behind routers of their own, so that a site can be paired with itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, ensure};
+use patchbay::{
+    Device, Firewall, IpSupport, Lab, Nat, NatConfig, NatFiltering, NatMapping, Router,
+    RouterPreset,
+};
+
+use super::site::Site;
+use crate::sandbox::{Sandbox, on_path};
+
+/// Which of a site's two hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Side {
+    /// The one that dials.
+    A,
+    /// The one that answers.
+    B,
+}
+
+impl Side {
+    fn letter(self) -> &'static str {
+        match self {
+            Self::A => "a",
+            Self::B => "b",
+        }
+    }
+}
+
+/// The network, up and running; it goes away when dropped.
+pub(crate) struct Topology {
+    hosts: BTreeMap<(Site, Side), Device>,
+    /// The public host that runs the server.
+    pub(crate) server: Device,
+    /// Where the server is, for everyone.
+    pub(crate) server_ip: Ipv4Addr,
+    /// A second public address, for telling NAT behaviours apart.
+    pub(crate) witness: Device,
+    // Last, so that the hosts go before their network does.
+    _lab: Lab,
+}
+
+impl Topology {
+    /// Brings up the public region and every site in `sites`.
+    pub(crate) async fn build(sandbox: Sandbox, sites: &BTreeSet<Site>) -> anyhow::Result<Self> {
+        let builder = match sandbox {
+            Sandbox::UserNamespace => Lab::builder(),
+            Sandbox::RealRoot => Lab::builder().allow_real_root(),
+        };
+        let lab = builder.build().await?;
+        let public = lab
+            .add_router("public")
+            .preset(RouterPreset::Public)
+            .build()
+            .await?;
+        let server = device(&lab, "server", &public).await?;
+        let witness = device(&lab, "witness", &public).await?;
+        let server_ip = server.ip().context("the server's host has no address")?;
+        let mut hosts = BTreeMap::new();
+        for &site in sites {
+            let places = place(&lab, site, server_ip)
+                .await
+                .with_context(|| format!("site {} did not come up", site.name()))?;
+            for (side, router) in places {
+                let name = format!("{}-{}", site.name(), side.letter());
+                hosts.insert((site, side), device(&lab, &name, &router).await?);
+            }
+        }
+        Ok(Self {
+            hosts,
+            server,
+            server_ip,
+            witness,
+            _lab: lab,
+        })
+    }
+
+    /// A site's host. Only sites that were asked for are there.
+    pub(crate) fn host(&self, site: Site, side: Side) -> anyhow::Result<&Device> {
+        self.hosts
+            .get(&(site, side))
+            .with_context(|| format!("site {} is not up", site.name()))
+    }
+}
+
+async fn device(lab: &Lab, name: &str, router: &Router) -> anyhow::Result<Device> {
+    lab.add_device(name)
+        .iface("eth0", router.id())
+        .build()
+        .await
+}
+
+/// Makes a site's routers: the one for each of its two hosts.
+async fn place(lab: &Lab, site: Site, server: Ipv4Addr) -> anyhow::Result<[(Side, Router); 2]> {
+    match site {
+        Site::Lan => {
+            let router = nat(lab, "lan", Nat::Moderate, None).await?;
+            Ok([(Side::A, router.clone()), (Side::B, router)])
+        }
+        Site::Shared | Site::Hairpin => {
+            let carrier = nat(lab, site.name(), shared_carrier(site)?, None).await?;
+            // Open homes: what keeps the two apart is then the carrier and nothing else.
+            Ok([
+                (
+                    Side::A,
+                    home(lab, site, Side::A, Nat::Open, &carrier).await?,
+                ),
+                (
+                    Side::B,
+                    home(lab, site, Side::B, Nat::Open, &carrier).await?,
+                ),
+            ])
+        }
+        Site::None
+        | Site::Open
+        | Site::Moderate
+        | Site::Strict
+        | Site::Restricted
+        | Site::Firewall
+        | Site::Double
+        | Site::Carrier
+        | Site::ServerOnly
+        | Site::Ipv6 => Ok([
+            (Side::A, apart(lab, site, Side::A, server).await?),
+            (Side::B, apart(lab, site, Side::B, server).await?),
+        ]),
+    }
+}
+
+/// Makes the router, or the two in a row, for one host of a site that shares nothing.
+async fn apart(lab: &Lab, site: Site, side: Side, server: Ipv4Addr) -> anyhow::Result<Router> {
+    let name = format!("{}-{}-router", site.name(), side.letter());
+    match site {
+        Site::None => {
+            lab.add_router(&name)
+                .preset(RouterPreset::PublicV4)
+                .build()
+                .await
+        }
+        Site::Firewall => {
+            let router = lab.add_router(&name).preset(RouterPreset::PublicV4);
+            router.firewall(Firewall::BlockInbound).build().await
+        }
+        Site::Open => nat(lab, &name, Nat::Open, None).await,
+        Site::Moderate => nat(lab, &name, Nat::Moderate, None).await,
+        Site::Strict => nat(lab, &name, Nat::Strict, None).await,
+        Site::Restricted => nat(lab, &name, restricted()?, None).await,
+        Site::Double | Site::Carrier => {
+            let outer = if site == Site::Double {
+                Nat::Moderate
+            } else {
+                Nat::Strict
+            };
+            let carrier_name = format!("{name}-carrier");
+            let carrier = nat(lab, &carrier_name, outer, None).await?;
+            home(lab, site, side, Nat::Moderate, &carrier).await
+        }
+        Site::ServerOnly => {
+            let router = nat(lab, &name, Nat::Moderate, None).await?;
+            allow_udp_only_to(&router, server)?;
+            Ok(router)
+        }
+        Site::Ipv6 => {
+            let router = lab.add_router(&name).preset(RouterPreset::Public);
+            let router = router.ip_support(IpSupport::DualStack).nat(Nat::Strict);
+            router.firewall(Firewall::BlockInbound).build().await
+        }
+        Site::Lan | Site::Shared | Site::Hairpin => anyhow::bail!("a shared site is not apart"),
+    }
+}
+
+async fn home(
+    lab: &Lab,
+    site: Site,
+    side: Side,
+    kind: Nat,
+    carrier: &Router,
+) -> anyhow::Result<Router> {
+    let name = format!("{}-{}-home", site.name(), side.letter());
+    nat(lab, &name, kind, Some(carrier)).await
+}
+
+async fn nat(
+    lab: &Lab,
+    name: &str,
+    kind: impl Into<Option<NatConfig>>,
+    upstream: Option<&Router>,
+) -> anyhow::Result<Router> {
+    let router = lab.add_router(name).nat(kind);
+    match upstream {
+        Some(carrier) => router.upstream(carrier.id()).build().await,
+        None => router.build().await,
+    }
+}
+
+fn restricted() -> anyhow::Result<NatConfig> {
+    Ok(NatConfig::builder()
+        .mapping(NatMapping::EndpointIndependent)
+        .filtering(NatFiltering::AddressDependent)
+        .build()?)
+}
+
+fn shared_carrier(site: Site) -> anyhow::Result<NatConfig> {
+    Ok(NatConfig::builder()
+        .mapping(NatMapping::EndpointIndependent)
+        .filtering(NatFiltering::AddressAndPortDependent)
+        .hairpin(site == Site::Hairpin)
+        .build()?)
+}
+
+/// Adds the firewall that `patchbay` has no preset for: UDP to one address and back.
+fn allow_udp_only_to(router: &Router, server: Ipv4Addr) -> anyhow::Result<()> {
+    let rules = format!(
+        "table inet server_only {{
+            chain forward {{
+                type filter hook forward priority 20; policy accept;
+                ip daddr {server} accept
+                ip saddr {server} ct state established,related accept
+                meta l4proto udp drop
+            }}
+        }}"
+    );
+    router.run_sync(move || {
+        let nft = on_path("nft").context("the command `nft` is not installed")?;
+        let mut nft = Command::new(nft)
+            .args(["-f", "-"])
+            .stdin(Stdio::piped())
+            .spawn()?;
+        nft.stdin
+            .take()
+            .context("nft has no input")?
+            .write_all(rules.as_bytes())?;
+        ensure!(nft.wait()?.success(), "nft refused the rules");
+        Ok(())
+    })
+}

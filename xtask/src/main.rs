@@ -1,0 +1,42 @@
+//! Development tasks: `cargo xtask <task>`.
+
+use clap::Parser;
+
+mod certs;
+mod ci;
+mod demo;
+mod gimlet;
+mod lab;
+mod payload;
+mod sandbox;
+mod server;
+mod term;
+mod transfer;
+mod workspace;
+
+/// Development tasks of the Gimlet workspace.
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    disable_help_subcommand = true
+)]
+enum Task {
+    /// Everything a change must pass: format, clippy, docs, tests, the NAT lab
+    Ci(ci::Args),
+    /// Make keys and certificates for development, in certs/
+    Certs,
+    /// Show the main job in under a minute: two hosts behind NATs, one session
+    Demo(demo::Args),
+    /// The real binary behind real kernel NATs, pair by pair, against the oracle
+    Lab(lab::Args),
+}
+
+fn main() -> anyhow::Result<std::process::ExitCode> {
+    match Task::parse() {
+        Task::Ci(args) => ci::run(&args),
+        Task::Certs => certs::run(),
+        Task::Demo(args) => demo::run(&args),
+        Task::Lab(args) => lab::run(&args),
+    }
+}

@@ -1,0 +1,40 @@
+//! Bytes to send, and proof that they arrived.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+
+/// What a transfer carries each way: large enough to outlast a change of path.
+pub(crate) const TRANSFER_BYTES: usize = 4 << 20;
+
+/// Writes [`TRANSFER_BYTES`] bytes that look random, differ by `seed` and replay by it.
+pub(crate) fn write(path: &Path, seed: &str) -> anyhow::Result<()> {
+    let mut bytes = vec![0; TRANSFER_BYTES];
+    blake3::Hasher::new()
+        .update(seed.as_bytes())
+        .finalize_xof()
+        .fill(&mut bytes);
+    std::fs::write(path, bytes).with_context(|| format!("{} can't be written", path.display()))
+}
+
+/// The length and BLAKE3 hash of a file.
+pub(crate) fn hash(path: &Path) -> anyhow::Result<(u64, blake3::Hash)> {
+    let file = File::open(path).with_context(|| format!("{} can't be read", path.display()))?;
+    let mut hasher = blake3::Hasher::new();
+    // Bounded, should a broken transfer repeat itself for ever.
+    hasher.update_reader(file.take(4 * TRANSFER_BYTES as u64))?;
+    Ok((hasher.count(), hasher.finalize()))
+}
+
+/// Errors, with both sizes, unless `received` is `sent` byte for byte.
+pub(crate) fn verify(sent: &Path, received: &Path) -> anyhow::Result<blake3::Hash> {
+    let ((sent_len, sent_hash), (len, received_hash)) = (hash(sent)?, hash(received)?);
+    ensure!(len == sent_len, "{len} of {sent_len} bytes arrived");
+    ensure!(
+        received_hash == sent_hash,
+        "{len} bytes arrived, but not the ones sent"
+    );
+    Ok(received_hash)
+}

@@ -1,0 +1,56 @@
+//! Where things are in the workspace, and building what the tasks run.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+
+/// The workspace's root folder.
+pub(crate) fn root() -> PathBuf {
+    // Cargo sets this to `<root>/xtask` when it builds us.
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask).to_path_buf()
+}
+
+/// Where build results go: `target/` unless the environment says otherwise.
+pub(crate) fn target() -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(dir) => root().join(dir),
+        None => root().join("target"),
+    }
+}
+
+/// A cargo command in the workspace's root, with the toolchain that runs us.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+/// Builds the release binary and returns its path.
+pub(crate) fn release_binary() -> anyhow::Result<PathBuf> {
+    let status = cargo()
+        .args(["build", "--release", "--package", "gimlet-cli"])
+        .status()
+        .context("cargo could not be started")?;
+    ensure!(
+        status.success(),
+        "the release build failed; its errors are above"
+    );
+    let binary = target().join("release").join("gimlet");
+    ensure!(
+        binary.is_file(),
+        "the build left no binary at {}",
+        binary.display()
+    );
+    Ok(binary)
+}
+
+/// An empty folder, whatever was there.
+pub(crate) fn fresh(folder: &Path) -> anyhow::Result<()> {
+    if folder.exists() {
+        std::fs::remove_dir_all(folder)
+            .with_context(|| format!("{} can't be removed", folder.display()))?;
+    }
+    std::fs::create_dir_all(folder).with_context(|| format!("{} can't be made", folder.display()))
+}
