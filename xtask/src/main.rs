@@ -1,5 +1,7 @@
 //! Development tasks: `cargo xtask <task>`.
 
+use std::process::ExitCode;
+
 use clap::Parser;
 
 mod certs;
@@ -32,11 +34,15 @@ enum Task {
     Lab(lab::Args),
 }
 
-fn main() -> anyhow::Result<std::process::ExitCode> {
-    match Task::parse() {
+fn main() -> ExitCode {
+    let done = match Task::parse() {
         Task::Ci(args) => ci::run(&args),
         Task::Certs => certs::run(),
         Task::Demo(args) => demo::run(&args),
         Task::Lab(args) => lab::run(&args),
-    }
+    };
+    done.unwrap_or_else(|error| {
+        anstream::eprintln!("{} {error:#}", term::paint(term::BAD, "error:"));
+        ExitCode::FAILURE
+    })
 }

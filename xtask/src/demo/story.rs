@@ -16,18 +16,14 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long the hard pair looks for a direct path. It finds none; nobody should wait for that.
 const WAIT_DIRECT: &str = "2";
 
-const NATS: &str = "
-   alice ── home NAT ───────╮               ╭─────── home NAT ── bob
+const NATS: &str = "   alice ── home NAT ───────╮               ╭─────── home NAT ── bob
                             ├── internet ───┤
    carol ── symmetric NAT ──╯       │       ╰── symmetric NAT ── dave
-                                  server
-";
-const LOOPBACK: &str = "
-   alice ──╮               ╭── bob
+                                  server";
+const LOOPBACK: &str = "   alice ──╮               ╭── bob
            ├── loopback ───┤
    carol ──╯       │       ╰── dave
-                 server
-";
+                 server";
 
 /// Plays everything; the error is the first thing that was not as it must be.
 pub(crate) async fn tell(stage: &Stage) -> anyhow::Result<()> {
@@ -80,7 +76,7 @@ fn says(who: &str, command: &str, text: &str) {
 async fn whoami(host: &Gimlet) -> anyhow::Result<()> {
     let me = host.run(&["whoami"], STEP_TIMEOUT).await?;
     let me = me.last();
-    let outside = word(me, "reflexive_v4").context("whoami told no outside address")?;
+    let outside = word(me, "reflexive_v4").unwrap_or("nobody from outside");
     let mapping = word(&me["nat"], "mapping").unwrap_or("unknown");
     let peer: String = word(me, "peer")
         .context("whoami told no id")?
