@@ -37,7 +37,7 @@ mod outcome;
 mod path;
 mod rank;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
 pub use agent::Agent;
@@ -98,9 +98,20 @@ impl Route {
             Self::Relay => Self::Relay,
             Self::Direct { socket, remote } => Self::Direct {
                 socket,
-                remote: SocketAddr::new(remote.ip().to_canonical(), remote.port()),
+                remote: canonical(remote),
             },
         }
+    }
+}
+
+/// An address in the one spelling used for comparing. The scope of a link-local address is kept.
+fn canonical(addr: SocketAddr) -> SocketAddr {
+    match addr {
+        SocketAddr::V4(_) => addr,
+        SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
+            Some(v4) => SocketAddr::from((v4, v6.port())),
+            None => SocketAddrV6::new(*v6.ip(), v6.port(), 0, v6.scope_id()).into(),
+        },
     }
 }
 

@@ -128,6 +128,11 @@ pub enum Body {
 }
 
 impl Incoming<'_> {
+    /// Bytes of the datagram.
+    pub fn size(&self) -> usize {
+        self.datagram.len()
+    }
+
     /// Whether the sender knows the password of `key`.
     pub fn verify(&self, key: &Key) -> bool {
         stun_rs::get_input_text::<MessageIntegritySha256>(self.datagram)

@@ -1,16 +1,77 @@
-//! The agent: inputs, outputs and the clock.
+//! The agent: what goes in, what comes out, and the clock.
 
-use std::collections::VecDeque;
-use std::time::Instant;
+mod choice;
+mod remote;
+mod requests;
+mod responses;
+mod sending;
+mod settling;
 
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use self::choice::Lead;
+use self::remote::Remote;
+use self::sending::Sent;
+use self::settling::Attempt;
+use super::budget::Budget;
+use super::config::{
+    ANSWERS_PER_SECOND, CHECKS_AT_ONCE, CHECKS_PER_SECOND, KEPT, MAX_QUEUE, MIN_MTU,
+};
+use super::entropy::Entropy;
+use super::path::{Origin, Path, Standing, State, Step};
+use super::rank::Rank;
 use super::{Config, Dropped, Event, Family, Outcome, Role, Route, SocketId, Transmit};
-use crate::candidate::{Candidate, NatClass};
+use crate::candidate::{Candidate, MAX_CANDIDATES, NatClass};
 use crate::secret::Credentials;
-use crate::stun::TransactionId;
+use crate::stun::{Body, Key, TransactionId, decode_check};
 
 /// One side of one session. See the [module docs](super) for the driving contract.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Instant;
+/// use gimlet_proto::secret::Credentials;
+/// use gimlet_proto::traversal::{Agent, Config, Family, Role, Route, SocketId};
+///
+/// let now = Instant::now();
+/// let mine = Credentials { fragment: [1; 8], password: [2; 16] };
+/// let sockets = [(SocketId(0), Family::V4)];
+/// let agent = Agent::new(Config::default(), Role::Controlling, mine, &sockets, [7; 32], now);
+/// assert_eq!(agent.selected(), Route::Relay);
+/// assert_eq!(agent.poll_timeout(), None);
+/// ```
 #[derive(Debug)]
 pub struct Agent {
+    config: Config,
+    role: Role,
+    started_at: Instant,
+    sockets: Vec<(SocketId, Family)>,
+    credentials: Credentials,
+    key: Key,
+    local: Vec<Candidate>,
+    local_nat: NatClass,
+    remote: Option<Remote>,
+    entropy: Entropy,
+    /// The half of the tie-breaker that does not count.
+    session_word: u32,
+    mtu: u16,
+    relay_up: bool,
+    /// The relay and at most [`MAX_PAIRS`](super::config::MAX_PAIRS) pairs.
+    paths: BTreeMap<Route, Path>,
+    selected: Route,
+    selected_at: Instant,
+    lead: Lead,
+    /// Oldest first, at most [`MAX_OUTSTANDING`](super::config::MAX_OUTSTANDING).
+    outstanding: VecDeque<Sent>,
+    /// Oldest first, at most [`MAX_SEEN`](super::config::MAX_SEEN).
+    seen: VecDeque<(TransactionId, Route)>,
+    checks: Budget,
+    answers: Budget,
+    pacer_at: Option<Instant>,
+    attempt: Attempt,
+    outcome: Outcome,
     events: VecDeque<Event>,
     transmits: VecDeque<Transmit>,
 }
@@ -19,35 +80,81 @@ impl Agent {
     /// Starts a session at `now`. `seed` decides transaction ids and jitter and thus the whole run:
     /// fresh randomness in production. No sockets means relay only.
     pub fn new(
-        _config: Config,
-        _role: Role,
-        _local: Credentials,
-        _sockets: &[(SocketId, Family)],
-        _seed: [u8; 32],
-        _now: Instant,
+        config: Config,
+        role: Role,
+        local: Credentials,
+        sockets: &[(SocketId, Family)],
+        seed: [u8; 32],
+        now: Instant,
     ) -> Self {
+        let mut entropy = Entropy::new(&seed);
+        let mut relay = Path::new(Route::Relay, Origin::Relay, Rank::Relay);
+        relay.state = State::Idle;
         Self {
+            config,
+            role,
+            started_at: now,
+            sockets: sockets.to_vec(),
+            key: Key::new(&local),
+            credentials: local,
+            local: Vec::new(),
+            local_nat: NatClass::default(),
+            remote: None,
+            session_word: entropy.word(),
+            entropy,
+            mtu: MIN_MTU,
+            relay_up: false,
+            paths: BTreeMap::from([(Route::Relay, relay)]),
+            selected: Route::Relay,
+            selected_at: now,
+            lead: Lead::new(role),
+            outstanding: VecDeque::new(),
+            seen: VecDeque::new(),
+            checks: Budget::new(CHECKS_PER_SECOND, CHECKS_AT_ONCE, now),
+            answers: Budget::new(ANSWERS_PER_SECOND, ANSWERS_PER_SECOND, now),
+            pacer_at: None,
+            attempt: Attempt::NotStarted,
+            outcome: Outcome::default(),
             events: VecDeque::new(),
             transmits: VecDeque::new(),
         }
     }
 
     /// Tells what this side announced to the other, so that same-network candidates are recognised
-    /// and the outcome can name the strategy. Call it again when it changes.
-    pub fn set_local(&mut self, _candidates: &[Candidate], _nat: NatClass) {}
+    /// and the outcome can name the strategy. Call it before
+    /// [`handle_remote`](Self::handle_remote), and again when it changes.
+    pub fn set_local(&mut self, candidates: &[Candidate], nat: NatClass) {
+        self.local = candidates.iter().copied().take(MAX_CANDIDATES).collect();
+        self.local_nat = nat;
+        for path in self.paths.values_mut() {
+            if let Route::Direct { remote, .. } = path.route {
+                path.rank = Rank::of(path.origin.kind(), remote, &self.local);
+            }
+        }
+    }
 
-    /// Begins checking: the other side's credentials and candidates are known.
+    /// Begins checking: the other side's credentials and candidates are known. A second call only
+    /// adds candidates.
     pub fn handle_remote(
         &mut self,
-        _credentials: Credentials,
-        _candidates: &[Candidate],
-        _nat: NatClass,
-        _now: Instant,
+        credentials: Credentials,
+        candidates: &[Candidate],
+        nat: NatClass,
+        now: Instant,
     ) {
+        if self.remote.is_none() {
+            self.meet(credentials, nat, now);
+        }
+        self.handle_candidates(candidates, now);
     }
 
     /// Adds candidates that the other side found later.
-    pub fn handle_candidates(&mut self, _candidates: &[Candidate], _now: Instant) {}
+    pub fn handle_candidates(&mut self, candidates: &[Candidate], now: Instant) {
+        self.add_candidates(candidates);
+        self.begin_attempt(now);
+        self.burst(now);
+        self.finish(now);
+    }
 
     /// Feeds a STUN datagram that came in over `via`.
     ///
@@ -56,34 +163,101 @@ impl Agent {
     /// Why it was ignored, for counting.
     pub fn handle_stun(
         &mut self,
-        _via: Route,
-        _datagram: &[u8],
-        _now: Instant,
+        via: Route,
+        datagram: &[u8],
+        now: Instant,
     ) -> Result<(), Dropped> {
-        Err(Dropped::Malformed)
+        let via = via.canonical();
+        let incoming = decode_check(datagram).ok_or(Dropped::Malformed)?;
+        let taken = match incoming.body {
+            Body::Request { .. } => self.handle_request(via, &incoming, now),
+            Body::Success(_) | Body::Error(_) => self.handle_response(via, &incoming, now),
+        };
+        self.finish(now);
+        taken
     }
 
-    /// QUIC of this session came in over `via`.
-    pub fn handle_heard(&mut self, _via: Route, _now: Instant) {}
+    /// QUIC of this session came in over `via`. It is not proof of anything by itself, so it only
+    /// marks the selected path as confirmed.
+    pub fn handle_heard(&mut self, via: Route, now: Instant) {
+        let via = via.canonical();
+        let first = self.outcome.times.quic_confirmed.is_none();
+        if first && via == self.selected && via.is_direct() {
+            self.outcome.times.quic_confirmed = Some(self.elapsed(now));
+            self.push_event(Event::Confirmed { route: via });
+        }
+    }
 
-    /// The owner sends over `via` and has heard nothing for a few round-trip times.
-    pub fn handle_suspect(&mut self, _via: Route, _now: Instant) {}
+    /// The owner sends over `via` and has heard nothing for a few round-trip times: the path is
+    /// probed at once and given up within a second if it does not answer.
+    pub fn handle_suspect(&mut self, via: Route, now: Instant) {
+        let via = via.canonical();
+        if let Some(path) = self.paths.get_mut(&via).filter(|path| path.is_valid()) {
+            path.suspect(now);
+            self.step(via, now);
+        }
+        self.finish(now);
+    }
 
     /// The operating system refused a datagram for `via`.
-    pub fn handle_send_failed(&mut self, _via: Route, _now: Instant) {}
+    pub fn handle_send_failed(&mut self, via: Route, now: Instant) {
+        let via = via.canonical();
+        if let Some(path) = self.paths.get_mut(&via) {
+            path.send_failed();
+        }
+        self.handle_suspect(via, now);
+    }
 
     /// Whether the relay can be used. An agent begins without.
-    pub fn handle_relay(&mut self, _up: bool, _now: Instant) {}
+    pub fn handle_relay(&mut self, up: bool, now: Instant) {
+        if up != self.relay_up {
+            self.relay_up = up;
+            self.relay().state = State::Idle;
+            self.check_relay(now);
+        }
+        self.finish(now);
+    }
 
     /// Sets the datagram size, without IP and UDP headers, that a direct path must be proven to
-    /// carry before it is chosen. Default and minimum 1,200 bytes.
-    pub fn set_mtu(&mut self, _bytes: u16) {}
+    /// carry before it is chosen. Default and minimum 1,200 bytes, what QUIC needs; at most 1,500.
+    pub fn set_mtu(&mut self, bytes: u16) {
+        self.mtu = bytes.clamp(MIN_MTU, 1500);
+    }
 
     /// Checks everything again: this host's network changed.
-    pub fn restart(&mut self, _now: Instant) {}
+    pub fn restart(&mut self, now: Instant) {
+        let selected = self.selected;
+        for path in self.paths.values_mut().filter(|p| p.route.is_direct()) {
+            match path.route == selected && path.is_usable() {
+                true => path.suspect(now),
+                false => path.renew(),
+            }
+        }
+        self.relay().state = State::Idle;
+        self.check_relay(now);
+        self.attempt = Attempt::NotStarted;
+        self.begin_attempt(now);
+        self.step(selected, now);
+        self.burst(now);
+        self.finish(now);
+    }
 
     /// Advances time. Calling it early is a no-op.
-    pub fn handle_timeout(&mut self, _now: Instant) {}
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let mut due: Vec<_> = self
+            .paths
+            .values()
+            .filter(|path| path.next_at().is_some_and(|at| at <= now))
+            .map(|path| (path.rank, path.route))
+            .collect();
+        due.sort_unstable();
+        for (_, route) in due {
+            self.step(route, now);
+        }
+        self.pace(now);
+        self.repeat_nomination(now);
+        self.finish(now);
+    }
 
     /// Returns the next datagram to send, if any.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
@@ -98,21 +272,114 @@ impl Agent {
     /// Returns when [`handle_timeout`](Self::handle_timeout) must next be called, or `None` if
     /// nothing is scheduled.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        let paths = self.paths.values().filter_map(Path::next_at);
+        paths
+            .chain(self.pacer_at)
+            .chain(self.lead.repeat_at())
+            .chain(self.settle_at())
+            .min()
     }
 
     /// Whether a response with this transaction id is for this agent.
-    pub fn owns(&self, _transaction: &TransactionId) -> bool {
-        false
+    pub fn owns(&self, transaction: &TransactionId) -> bool {
+        self.outstanding
+            .iter()
+            .any(|sent| sent.transaction == *transaction)
     }
 
     /// Over what to send now. The relay until something better is found.
     pub fn selected(&self) -> Route {
-        Route::Relay
+        self.selected
+    }
+
+    /// The round-trip time of a path, as its checks measured it.
+    pub fn rtt(&self, via: Route) -> Option<Duration> {
+        self.paths.get(&via.canonical())?.rtt
     }
 
     /// What came of the attempt so far.
     pub fn outcome(&self) -> Outcome {
-        Outcome::default()
+        self.outcome
+    }
+
+    /// Lets a path whose timer fired do what is due.
+    fn step(&mut self, route: Route, now: Instant) {
+        let ready_at = self.checks.ready_at(now);
+        let standing = self.standing(route);
+        let Some(path) = self.paths.get_mut(&route) else {
+            return;
+        };
+        if path.next_at().is_none_or(|at| at > now) {
+            return;
+        }
+        if ready_at > now {
+            path.set_next_at(ready_at);
+            return;
+        }
+        match path.step(now, standing, &self.config) {
+            Step::Send(size) => self.send_check(route, size, now),
+            Step::Lost if route == self.selected => self.outcome.counts.paths_lost += 1,
+            Step::Lost | Step::GaveUp => (),
+        }
+    }
+
+    fn standing(&self, route: Route) -> Standing {
+        let selected = route == self.selected;
+        let rank = |route| self.paths.get(&route).map_or(Rank::Relay, |p| p.rank);
+        let mut reserve: Vec<_> = self
+            .paths
+            .values()
+            .filter(|p| p.route.is_direct() && p.route != self.selected && p.is_usable())
+            .map(Path::order)
+            .collect();
+        reserve.sort_unstable();
+        Standing {
+            selected,
+            pinned: selected || route == Route::Relay || self.lead.nominated() == Some(route),
+            kept: reserve.iter().take(KEPT).any(|&(_, kept)| kept == route),
+            hopeless: self.selected.is_direct() && rank(route) >= rank(self.selected),
+            mtu: self.mtu,
+        }
+    }
+
+    /// Starts or stops checking the relay, as its state and ours allow.
+    fn check_relay(&mut self, now: Instant) {
+        if self.relay_up && self.remote.is_some() {
+            self.relay().start(now);
+            self.step(Route::Relay, now);
+        }
+    }
+
+    fn relay(&mut self) -> &mut Path {
+        self.paths
+            .get_mut(&Route::Relay)
+            .expect("made in new() and never removed")
+    }
+
+    /// What every input ends with: choose, then see whether the attempt is over.
+    fn finish(&mut self, now: Instant) {
+        self.choose(now);
+        self.settle(now);
+    }
+
+    fn elapsed(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.started_at)
+    }
+
+    fn push_event(&mut self, event: Event) {
+        if self.events.len() == MAX_QUEUE {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
+    fn push_transmit(&mut self, transmit: Transmit) {
+        if self.transmits.len() == MAX_QUEUE {
+            self.transmits.pop_front();
+        }
+        self.transmits.push_back(transmit);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -89,7 +89,7 @@ pub enum Reason {
     SendFailed,
     /// No check came in and none was answered.
     NothingArrived,
-    /// The same, and both NATs map by destination or filter what the other would send.
+    /// No check was answered, and a NAT on the way is known to map by destination.
     IncompatibleNats,
     /// Checks of the other side came in, but ours were not answered.
     Unanswered,
@@ -129,7 +129,7 @@ impl fmt::Display for Reason {
                 "no packet got through either way; a firewall may block UDP, or both NATs are too strict"
             }
             Self::IncompatibleNats => {
-                "the two NATs give every destination another port, so neither side can be found"
+                "a NAT gives every destination another port and the other side lets in only what it asked for"
             }
             Self::Unanswered => "the peer's packets arrive here, but ours do not reach it",
             Self::TooLarge => "small packets pass, full-size ones are lost on the way",
