@@ -25,10 +25,7 @@ pub(crate) struct Args {
 
 /// `cargo xtask demo`.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let binary = match &args.binary {
-        Some(binary) => std::path::absolute(binary)?,
-        None => workspace::release_binary()?,
-    };
+    let binary = workspace::binary(args.binary.as_deref())?;
     // Before the runtime: see `sandbox`.
     let sandbox = if args.loopback {
         None

@@ -124,7 +124,7 @@ impl Gimlet {
                     return Ok(object);
                 }
             }
-            bail!("it ended");
+            bail!("it ended; its log says: {}", self.last_words(args));
         };
         let ready = timeout(READY_TIMEOUT, ready).await;
         let ready = ready
@@ -172,11 +172,23 @@ impl Gimlet {
         command
             .env("HOME", &self.folder)
             .env("XDG_CONFIG_HOME", &self.folder);
-        let verb = args.first().copied().unwrap_or("gimlet");
-        let log = self.folder.join(format!("{}-{verb}.log", self.name));
-        let log = File::options().create(true).append(true).open(&log)?;
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log(args))?;
         command.stderr(log).kill_on_drop(true);
         Ok(command)
+    }
+
+    /// Where a command says what is not a result.
+    fn log(&self, args: &[&str]) -> PathBuf {
+        let verb = args.first().copied().unwrap_or("gimlet");
+        self.folder.join(format!("{}-{verb}.log", self.name))
+    }
+
+    fn last_words(&self, args: &[&str]) -> String {
+        let log = std::fs::read_to_string(self.log(args)).unwrap_or_default();
+        log.lines().next_back().unwrap_or("nothing").to_owned()
     }
 
     fn spawn(&self, mut command: Command) -> anyhow::Result<Child> {

@@ -56,10 +56,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         report::list(&plan::all());
         return Ok(ExitCode::SUCCESS);
     }
-    let binary = match &args.binary {
-        _ if args.network => None,
-        Some(binary) => Some(std::path::absolute(binary)?),
-        None => Some(workspace::release_binary()?),
+    let binary = match args.network {
+        true => None,
+        false => Some(workspace::binary(args.binary.as_deref())?),
     };
     // Before the runtime: see `sandbox`.
     let sandbox = match sandbox::enter() {

@@ -27,8 +27,16 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
-/// Builds the release binary and returns its path.
-pub(crate) fn release_binary() -> anyhow::Result<PathBuf> {
+/// The binary a task runs: the one that was named, or else a fresh release build.
+pub(crate) fn binary(named: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let Some(named) = named else {
+        return release_binary();
+    };
+    ensure!(named.is_file(), "there is no binary at {}", named.display());
+    Ok(std::path::absolute(named)?)
+}
+
+fn release_binary() -> anyhow::Result<PathBuf> {
     let status = cargo()
         .args(["build", "--release", "--package", "gimlet-cli"])
         .status()

@@ -58,3 +58,15 @@ fn a_new_tls_key_is_not_put_beside_an_old_certificate() {
     make(&folder.0).unwrap();
     assert!(!folder.0.join("tls-key.pem").exists());
 }
+
+#[test]
+fn a_made_identity_is_one_that_gimlet_loads() {
+    let folder = Folder::new("certs-load");
+    make(&folder.0).unwrap();
+    let ids = IDENTITIES.map(|name| {
+        gimlet_net::identity::Identity::load(&folder.0.join(name))
+            .unwrap()
+            .peer_id()
+    });
+    assert!(ids[0] != ids[1] && ids[1] != ids[2]);
+}

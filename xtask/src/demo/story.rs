@@ -32,7 +32,7 @@ pub(crate) async fn tell(stage: &Stage) -> anyhow::Result<()> {
         Scenery::Loopback => LOOPBACK,
     };
     anstream::println!(
-        "{}{picture}",
+        "{}\n\n{picture}",
         paint(HEAD, "Two hosts, one encrypted session.")
     );
     step(1, "A server that everyone can reach");
