@@ -195,6 +195,9 @@ impl Agent {
         if let Some(path) = self.paths.get_mut(&via).filter(|path| path.is_valid()) {
             path.suspect(now);
             self.step(via, now);
+            if via == self.selected {
+                self.rouse(now);
+            }
         }
         self.finish(now);
     }
@@ -318,9 +321,31 @@ impl Agent {
         }
         match path.step(now, standing, &self.config) {
             Step::Send(size) => self.send_check(route, size, now),
-            Step::Lost if route == self.selected => self.outcome.counts.paths_lost += 1,
+            Step::Lost if route == self.selected => {
+                self.outcome.counts.paths_lost += 1;
+                self.rouse(now);
+            }
             Step::Lost | Step::GaveUp => (),
         }
+    }
+
+    /// Looks for a way out while the selected path is doubted or lost: what killed it may have killed
+    /// the reserve too, so that must answer again before it is chosen, and paths that were only
+    /// given up as surplus are tried anew.
+    fn rouse(&mut self, now: Instant) {
+        let mut stale = Vec::new();
+        for path in self.paths.values_mut().filter(|p| p.route.is_direct()) {
+            if path.is_stale(now) {
+                path.suspect(now);
+                stale.push(path.route);
+            } else if path.state == State::Idle && path.proven > 0 {
+                path.renew();
+            }
+        }
+        for route in stale {
+            self.step(route, now);
+        }
+        self.burst(now);
     }
 
     fn standing(&self, route: Route) -> Standing {

@@ -288,6 +288,8 @@ impl Path {
                 }
                 if !standing.kept && !standing.pinned {
                     self.state = State::Idle;
+                    // The other side may keep it, and its checks must not bring it back each time.
+                    self.triggers = 0;
                     return Step::GaveUp;
                 }
                 // A path in reserve proves a size that has grown meanwhile; one in use is QUIC's concern.
@@ -447,6 +449,14 @@ impl Path {
     /// Proven, and not doubted.
     pub(super) fn is_valid(&self) -> bool {
         matches!(self.state, State::Valid { .. })
+    }
+
+    /// Proven, but not heard of for longer than a suspect path is given.
+    pub(super) fn is_stale(&self, now: Instant) -> bool {
+        match self.state {
+            State::Valid { answered_at, .. } => now >= answered_at + SUSPECT_MAX,
+            _ => false,
+        }
     }
 
     /// Known to have fallen silent.
