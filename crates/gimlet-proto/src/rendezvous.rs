@@ -144,9 +144,9 @@ impl Rendezvous {
         self.connections.insert(conn, connection);
     }
 
-    /// A connection went down by itself.
-    pub fn disconnected(&mut self, conn: ConnId) {
-        self.forget(conn, CloseReason::Lost);
+    /// A connection went down, or the shell closed it for this reason.
+    pub fn disconnected(&mut self, conn: ConnId, reason: CloseReason) {
+        self.forget(conn, reason);
     }
 
     /// The peer sent a message.

@@ -143,7 +143,7 @@ fn the_newest_session_of_a_key_replaces_the_older_without_a_blink() {
     assert_eq!(t.why_closed(old), Some(CloseReason::Replaced));
     assert_eq!(t.why_closed(new), None);
     assert_eq!(t.heard(watcher), []);
-    t.sut.disconnected(old);
+    t.sut.disconnected(old, CloseReason::Lost);
     t.drain();
     assert_eq!(t.sut.online(), 2);
     assert!(t.relay.contains(&relay::Command::PeerAt {

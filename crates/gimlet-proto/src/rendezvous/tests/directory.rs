@@ -126,7 +126,7 @@ fn addresses_are_found_only_where_the_server_tells_them() {
     assert_eq!(ask_who(&mut t, me, &text), Err(FailReason::UnknownPeer));
     let text = seen(200).to_string();
     assert_eq!(ask_who(&mut t, me, &text), Ok((peer(2), true)));
-    t.sut.disconnected(other);
+    t.sut.disconnected(other, CloseReason::Lost);
     assert_eq!(ask_who(&mut t, me, &text), Err(FailReason::UnknownPeer));
 }
 
@@ -143,7 +143,7 @@ fn watchers_hear_of_coming_and_going() {
     let conn = t.connect(2);
     t.say(conn, sign_in());
     assert_eq!(t.heard(me), [presence(true)]);
-    t.sut.disconnected(conn);
+    t.sut.disconnected(conn, CloseReason::Lost);
     t.drain();
     assert_eq!(t.heard(me), [presence(false)]);
 }
@@ -163,6 +163,6 @@ fn watching_is_bounded_and_ends_with_the_session() {
         t.sut.watchers.len(),
         crate::rendezvous::directory::MAX_WATCHED
     );
-    t.sut.disconnected(me);
+    t.sut.disconnected(me, CloseReason::Lost);
     assert_eq!(t.sut.watchers.len(), 0);
 }

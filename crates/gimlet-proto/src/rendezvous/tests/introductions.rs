@@ -130,7 +130,7 @@ fn a_peer_that_leaves_while_asked_is_offline() {
     let mut t = Bench::open();
     let (a, b) = (t.sign_in(1), t.sign_in(2));
     t.say(a, introduce(9, 2));
-    t.sut.disconnected(b);
+    t.sut.disconnected(b, CloseReason::Lost);
     t.drain();
     assert_eq!(t.heard(a), [refused(9, RefuseReason::Offline)]);
 }
@@ -138,8 +138,8 @@ fn a_peer_that_leaves_while_asked_is_offline() {
 #[test]
 fn an_open_session_outlives_both_control_sessions_and_ends_with_the_relays() {
     let (mut t, a, b) = Bench::introduced();
-    t.sut.disconnected(a);
-    t.sut.disconnected(b);
+    t.sut.disconnected(a, CloseReason::Lost);
+    t.sut.disconnected(b, CloseReason::Lost);
     assert_eq!(t.sut.sessions(), 1);
     t.sut.handle_relay(relay::Event::Ended {
         session: session(9),

@@ -52,7 +52,7 @@ proptest! {
             match step {
                 Step::Connect(n) => conns.push(t.connect(n)),
                 Step::Disconnect(n) => if let Some(&conn) = conns.get(n) {
-                    t.sut.disconnected(conn);
+                    t.sut.disconnected(conn, CloseReason::Lost);
                 },
                 Step::Say(n, message) => if let Some(&conn) = conns.get(n) {
                     t.say(conn, message);

@@ -1,0 +1,118 @@
+//! What an operator decides, with the defaults and their reasons.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use gimlet_proto::address::ServerAddress;
+use gimlet_proto::id::PeerId;
+use gimlet_proto::limit::Rate;
+use gimlet_proto::{relay, rendezvous};
+
+/// Who may sign in.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub enum Access {
+    /// Whoever knows the server's token, which is made on first start and part of the address line.
+    #[default]
+    OwnToken,
+    /// Whoever knows one of these tokens; the first is part of the address line.
+    Tokens(Vec<String>),
+    /// Everyone.
+    Open,
+    /// The holders of these keys.
+    Keys(BTreeSet<PeerId>),
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OwnToken => f.write_str("OwnToken"),
+            Self::Tokens(tokens) => write!(f, "Tokens({} of them)", tokens.len()),
+            Self::Open => f.write_str("Open"),
+            Self::Keys(keys) => f.debug_tuple("Keys").field(keys).finish(),
+        }
+    }
+}
+
+/// The second UDP port, from which peers learn how their NAT maps: it only answers STUN.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AltPort {
+    /// The port after the main one, or any other if that is taken.
+    #[default]
+    Next,
+    /// This one.
+    Port(u16),
+    /// None: peers can't tell their mapping behaviour by this server alone.
+    Off,
+}
+
+/// Settings of a [`Server`](crate::Server).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// Where to listen. Default `[::]:3478`, STUN's port, in both families; where there is no
+    /// IPv6, the unspecified IPv6 address falls back to IPv4.
+    pub listen: SocketAddr,
+    /// The second port. Default the next one.
+    pub alt_port: AltPort,
+    /// Host name or address in the address line. Default: where we listen, or if that is every
+    /// interface, the address that the default route uses.
+    pub advertise: Option<String>,
+    /// Folder for the server's key, its token and the names. Default none: all in memory, and
+    /// another key at every start.
+    pub state: Option<PathBuf>,
+    /// Who may sign in. Default [`Access::OwnToken`].
+    pub access: Access,
+    /// Limits of the rendezvous. Its `access` and `stun_ports` are filled in from this page.
+    pub rendezvous: rendezvous::Config,
+    /// Limits of the relay.
+    pub relay: relay::Config,
+    /// QUIC connections at once, signed in or not. Default 55,000: the peers and some on their way.
+    pub max_connections: usize,
+    /// Handshakes at once. Default 1,024, some 20 MB; from half of it on, addresses are validated first.
+    pub max_half_open: usize,
+    /// Handshakes of a prefix from which on its addresses are validated first, which costs them a
+    /// round trip. Default 20 a second, 100 at once: an office coming back after a power cut.
+    pub handshakes: Rate,
+    /// Handshakes of a prefix above which they are refused. Default 200 a second, 1,000 at once.
+    pub max_handshakes: Rate,
+    /// STUN answers a prefix gets. Default 100 a second, 200 at once: many peers behind one NAT,
+    /// and some 8 kB/s at most toward an address that somebody forged.
+    pub stun: Rate,
+    /// How long peers have to leave by themselves when the server stops. Default 250 ms.
+    pub drain: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: (Ipv6Addr::UNSPECIFIED, ServerAddress::DEFAULT_PORT).into(),
+            alt_port: AltPort::default(),
+            advertise: None,
+            state: None,
+            access: Access::default(),
+            rendezvous: rendezvous::Config::new(rendezvous::Access::Open),
+            relay: relay::Config::default(),
+            max_connections: 55_000,
+            max_half_open: 1024,
+            handshakes: Rate::per_second(20, 100),
+            max_handshakes: Rate::per_second(200, 1000),
+            stun: Rate::per_second(100, 200),
+            drain: Duration::from_millis(250),
+        }
+    }
+}
+
+impl Config {
+    /// A server for tests and demonstrations: a free port of the IPv4 loopback address, everybody
+    /// may sign in, nothing is kept.
+    pub fn on_loopback() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            access: Access::Open,
+            ..Self::default()
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The control task: owns the rendezvous, and does what it says.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gimlet_proto::id::PeerId;
+use gimlet_proto::message::ToServer;
+use gimlet_proto::relay;
+use gimlet_proto::rendezvous::{CloseReason, ConnId, Event, NameChange, Output, Rendezvous};
+use tokio::sync::{broadcast, mpsc};
+use tokio::time;
+
+use crate::counters::Counters;
+use crate::link::Link;
+use crate::log;
+
+/// Inputs that may wait. Senders wait too, so a busy control task slows the peers that keep it busy.
+pub(crate) const QUEUE: usize = 1024;
+
+/// What the control task is told.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// A control stream is open.
+    Connected {
+        conn: ConnId,
+        peer: PeerId,
+        observed: SocketAddr,
+        link: Link,
+    },
+    /// A message came.
+    Message { conn: ConnId, message: ToServer },
+    /// The connection shows signs of life.
+    Alive { conn: ConnId },
+    /// The connection has a new, validated address.
+    Moved { conn: ConnId, observed: SocketAddr },
+    /// The connection is over.
+    Disconnected { conn: ConnId, reason: CloseReason },
+    /// The server goes down within this time.
+    Drain(Duration),
+}
+
+/// What the control task works with.
+pub(crate) struct Control {
+    pub(crate) rendezvous: Rendezvous,
+    pub(crate) inputs: mpsc::Receiver<Input>,
+    pub(crate) relay: mpsc::Sender<relay::Command>,
+    pub(crate) relay_events: mpsc::Receiver<relay::Event>,
+    pub(crate) names: Option<mpsc::Sender<NameChange>>,
+    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) links: HashMap<ConnId, Link>,
+}
+
+impl Control {
+    /// Runs until nobody is left to tell it anything.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let due_at = self.rendezvous.poll_timeout().map(time::Instant::from_std);
+            let due = async {
+                match due_at {
+                    Some(due_at) => time::sleep_until(due_at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                input = self.inputs.recv() => match input {
+                    Some(input) => self.take(input, now()),
+                    None => return,
+                },
+                Some(event) = self.relay_events.recv() => self.rendezvous.handle_relay(event),
+                () = due => self.rendezvous.handle_timeout(now()),
+            }
+            self.drain().await;
+        }
+    }
+
+    fn take(&mut self, input: Input, now: Instant) {
+        match input {
+            Input::Connected {
+                conn,
+                peer,
+                observed,
+                link,
+            } => {
+                self.links.insert(conn, link);
+                self.rendezvous.connected(conn, peer, observed, now);
+            }
+            Input::Message { conn, message } => self.rendezvous.handle_message(conn, message, now),
+            Input::Alive { conn } => self.rendezvous.handle_alive(conn, now),
+            Input::Moved { conn, observed } => self.rendezvous.handle_moved(conn, observed),
+            Input::Disconnected { conn, reason } => {
+                self.links.remove(&conn);
+                self.rendezvous.disconnected(conn, reason);
+            }
+            Input::Drain(within) => self.rendezvous.drain(within),
+        }
+    }
+
+    async fn drain(&mut self) {
+        while let Some(output) = self.rendezvous.poll_output() {
+            match output {
+                Output::Send(conn, message) => {
+                    let sent = self.links.get(&conn).map(|link| link.send(&message));
+                    if let Some(Err(_)) = sent {
+                        self.cut(conn, CloseReason::SlowReader);
+                    }
+                }
+                Output::Close(conn, reason) => {
+                    if let Some(link) = self.links.remove(&conn) {
+                        link.close(reason);
+                    }
+                }
+                // The pump always takes commands before datagrams, so this waits for a batch at most.
+                Output::Relay(command) => {
+                    let _ = self.relay.send(command).await;
+                }
+                Output::Store(change) => {
+                    if let Some(names) = &self.names {
+                        let _ = names.send(change).await;
+                    }
+                }
+            }
+        }
+        while let Some(event) = self.rendezvous.poll_event() {
+            log::event(&event);
+            // Nobody listening is fine.
+            let _ = self.events.send(event);
+        }
+        self.counters.peers.set(self.rendezvous.online());
+        self.counters.sessions.set(self.rendezvous.sessions());
+    }
+
+    fn cut(&mut self, conn: ConnId, reason: CloseReason) {
+        if let Some(link) = self.links.remove(&conn) {
+            link.cut(reason);
+        }
+        self.rendezvous.disconnected(conn, reason);
+    }
+}
+
+fn now() -> Instant {
+    time::Instant::now().into_std()
+}

@@ -1,0 +1,92 @@
+//! What the server counts, for metrics and tests.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Declares the counters and their snapshot together.
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)+) => {
+        /// Counters as they run, each added to by the task that sees the thing happen.
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters { $(pub(crate) $name: Counter,)+ }
+
+        /// The counters at one moment.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct Snapshot { $($(#[$doc])* pub $name: u64,)+ }
+
+        impl Counters {
+            pub(crate) fn snapshot(&self) -> Snapshot {
+                Snapshot { $($name: self.$name.value(),)+ }
+            }
+        }
+    };
+}
+
+counters! {
+    /// STUN requests answered, on all ports.
+    stun_answered,
+    /// Datagrams that begin like STUN but are no Binding request we answer.
+    stun_ignored,
+    /// STUN requests over their prefix's rate.
+    stun_limited,
+    /// Relay data frames sent on.
+    relayed_packets,
+    /// Their bytes, headers included.
+    relayed_bytes,
+    /// Batches they were sent on in: one send call each.
+    relayed_batches,
+    /// Bind frames taken.
+    relay_bound,
+    /// Frames held until the control side has caught up.
+    relay_held,
+    /// Frames of unknown sessions or from unbound senders that were answered.
+    relay_unknown,
+    /// Frames dropped.
+    relay_dropped,
+    /// QUIC datagrams handed to quinn.
+    quic_received,
+    /// QUIC datagrams dropped because quinn has not kept up.
+    quic_dropped,
+    /// Datagrams that nobody here speaks.
+    foreign_dropped,
+    /// Datagrams that the system refused to send.
+    send_failed,
+    /// Receive calls that failed.
+    receive_failed,
+    /// Handshakes begun.
+    handshakes,
+    /// Handshakes asked to prove their address first.
+    handshakes_retried,
+    /// Handshakes refused for want of room.
+    handshakes_refused,
+    /// Handshakes that did not come to their end.
+    handshakes_failed,
+    /// Control records of a kind this version does not know.
+    unknown_records,
+    /// Peers signed in now.
+    peers,
+    /// Sessions between peers now.
+    sessions,
+}
+
+/// One number. Relaxed throughout: nothing is ordered by them.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub(crate) fn one(&self) {
+        self.add(1);
+    }
+
+    pub(crate) fn set(&self, n: usize) {
+        self.0.store(n as u64, Ordering::Relaxed);
+    }
+
+    fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,77 @@
+//! The receive buffers of the main socket.
+
+use std::io::{self, IoSliceMut};
+use std::sync::Arc;
+
+use quinn::AsyncUdpSocket;
+use quinn::udp::{BATCH_SIZE, RecvMeta};
+
+use crate::counters::Counters;
+
+/// Room for one receive: the most that GRO joins, or the largest datagram. What a smaller buffer
+/// cuts off would be lost.
+const BUFFER: usize = 65_536;
+
+/// Buffers for one receive call. The memory is 2 MiB of addresses, of which only what traffic
+/// touches is real.
+pub(super) struct Inlet {
+    memory: Box<[u8]>,
+    metas: [RecvMeta; BATCH_SIZE],
+    count: usize,
+}
+
+impl Inlet {
+    pub(super) fn new() -> Self {
+        Self {
+            memory: vec![0; BUFFER * BATCH_SIZE].into_boxed_slice(),
+            metas: [RecvMeta::default(); BATCH_SIZE],
+            count: 0,
+        }
+    }
+
+    /// Receives what is there, or waits. Cancel safe.
+    pub(super) async fn receive(&mut self, socket: &Arc<dyn AsyncUdpSocket>) -> io::Result<()> {
+        let Self {
+            memory,
+            metas,
+            count,
+        } = self;
+        *count = 0;
+        *count = std::future::poll_fn(|cx| {
+            let mut chunks = memory.chunks_mut(BUFFER);
+            let mut buffers: [IoSliceMut<'_>; BATCH_SIZE] = std::array::from_fn(|_| {
+                IoSliceMut::new(chunks.next().expect("the memory is BATCH_SIZE buffers"))
+            });
+            socket.poll_recv(cx, &mut buffers, metas)
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// What the last receive brought.
+    pub(super) fn batches(&self) -> impl Iterator<Item = (&[u8], &RecvMeta)> {
+        let batches = self.memory.chunks(BUFFER).zip(&self.metas);
+        let received = batches.take(self.count);
+        received.map(|(buffer, meta)| (&buffer[..meta.len.min(BUFFER)], meta))
+    }
+}
+
+/// Successive receive errors after which the socket is taken for broken. One alone is an ICMP
+/// message that some systems report here.
+const MAX_FAILURES: u32 = 100;
+
+/// Counts receive errors in a row.
+#[derive(Debug, Default)]
+pub(crate) struct Failures(u32);
+
+impl Failures {
+    /// Counts one; gives it back when there were too many.
+    pub(crate) fn count(&mut self, error: io::Error, counters: &Counters) -> io::Result<()> {
+        counters.receive_failed.one();
+        self.0 += 1;
+        match self.0 < MAX_FAILURES {
+            true => Ok(()),
+            false => Err(error),
+        }
+    }
+}

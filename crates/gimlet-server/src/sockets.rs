@@ -1,0 +1,100 @@
+//! The sockets a server listens on.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+use gimlet_net::socket;
+use quinn::AsyncUdpSocket;
+
+use crate::config::AltPort;
+
+/// The main socket, and perhaps the second one that only answers STUN.
+#[derive(Debug, Clone)]
+pub struct Sockets {
+    /// STUN, QUIC and relay frames.
+    pub main: Arc<dyn AsyncUdpSocket>,
+    /// STUN from another port, so that mapping behaviour can be told.
+    pub alt: Option<Arc<dyn AsyncUdpSocket>>,
+}
+
+impl Sockets {
+    /// Binds real sockets. `[::]` takes both families, or IPv4 alone on a system without IPv6.
+    ///
+    /// # Errors
+    ///
+    /// What the system says about the main port, or about an alternative port asked for by number.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn bind(listen: SocketAddr, alt: AltPort) -> io::Result<Self> {
+        let main = match socket::bind(listen, true) {
+            Err(error) if listen.ip().is_unspecified() && no_such_family(&error) => {
+                socket::bind((Ipv4Addr::UNSPECIFIED, listen.port()).into(), true)?
+            }
+            bound => bound?,
+        };
+        let here = main.local_addr()?;
+        let beside = |port| socket::bind(SocketAddr::new(here.ip(), port), true);
+        let alt = match alt {
+            AltPort::Off => None,
+            AltPort::Port(port) => Some(beside(port)?),
+            AltPort::Next => {
+                let next = here.port().checked_add(1).unwrap_or(0);
+                Some(beside(next).or_else(|_| beside(0))?)
+            }
+        };
+        Ok(Self { main, alt })
+    }
+}
+
+fn no_such_family(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::Unsupported | io::ErrorKind::AddrNotAvailable
+    ) || error.raw_os_error() == Some(AFNOSUPPORT)
+}
+
+/// `EAFNOSUPPORT` on Linux; the standard library has no name for it.
+const AFNOSUPPORT: i32 = 97;
+
+/// The address by which others most likely reach a socket bound to `local`.
+pub(crate) fn reachable_ip(local: SocketAddr) -> IpAddr {
+    let ip = local.ip().to_canonical();
+    match ip.is_unspecified() {
+        true => default_route_ip().unwrap_or(Ipv4Addr::LOCALHOST.into()),
+        false => ip,
+    }
+}
+
+/// The source address of the default route: connecting a UDP socket looks it up and sends nothing.
+fn default_route_ip() -> Option<IpAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    // RFC 5737: an address in no network but reached by the default route.
+    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_second_port_is_another_one_even_if_the_next_is_taken() {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let first = Sockets::bind(listen, AltPort::Next).unwrap();
+        let main = first.main.local_addr().unwrap();
+        let alt = first.alt.unwrap().local_addr().unwrap();
+        assert_ne!(main.port(), alt.port());
+        let taken = Sockets::bind(listen, AltPort::Port(main.port()));
+        assert_eq!(taken.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn a_mapped_address_is_advertised_as_ipv4() {
+        let local = "[::ffff:192.0.2.9]:1".parse().unwrap();
+        assert_eq!(reachable_ip(local), IpAddr::from([192, 0, 2, 9]));
+        assert!(!reachable_ip("[::]:1".parse().unwrap()).is_unspecified());
+    }
+}
