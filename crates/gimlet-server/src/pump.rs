@@ -75,6 +75,9 @@ impl Pump {
     }
 
     async fn take(&mut self, batch: &[u8], meta: &RecvMeta, outlet: &mut Outlet, now: Instant) {
+        if batch.is_empty() {
+            self.counters.foreign_dropped.one();
+        }
         for run in runs(batch, meta.stride) {
             match run.content {
                 Content::Frames(frame) => self.relay(&frame, &run, meta, outlet, now).await,

@@ -87,6 +87,9 @@ pub(crate) async fn serve(
         let now = time::Instant::now().into_std();
         let batches = memory.chunks(MAX_REQUEST * segments).zip(&metas);
         for (buffer, meta) in batches.take(count) {
+            if meta.len == 0 {
+                counters.foreign_dropped.one();
+            }
             for run in runs(&buffer[..meta.len], meta.stride) {
                 match run.content {
                     Content::Stun => {
