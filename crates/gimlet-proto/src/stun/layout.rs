@@ -87,9 +87,8 @@ pub(super) fn is_sealed(message: &[u8], attributes: &[Raw<'_>]) -> bool {
     let [.., integrity, fingerprint] = attributes else {
         return false;
     };
-    let integrity_at = message.len() - FINGERPRINT_LEN - INTEGRITY_LEN;
     (integrity.kind, integrity.value.len()) == (INTEGRITY_SHA256, INTEGRITY_LEN - 4)
         && (fingerprint.kind, fingerprint.value.len()) == (FINGERPRINT, FINGERPRINT_LEN - 4)
-        && integrity.at == integrity_at
+        && integrity.at + INTEGRITY_LEN + FINGERPRINT_LEN == message.len()
         && (count(INTEGRITY_SHA256), count(FINGERPRINT)) == (1, 1)
 }

@@ -70,6 +70,7 @@ pub struct Agent {
     checks: Budget,
     answers: Budget,
     pacer_at: Option<Instant>,
+    hold_until: Option<Instant>,
     attempt: Attempt,
     outcome: Outcome,
     events: VecDeque<Event>,
@@ -113,6 +114,7 @@ impl Agent {
             checks: Budget::new(CHECKS_PER_SECOND, CHECKS_AT_ONCE, now),
             answers: Budget::new(ANSWERS_PER_SECOND, ANSWERS_PER_SECOND, now),
             pacer_at: None,
+            hold_until: None,
             attempt: Attempt::NotStarted,
             outcome: Outcome::default(),
             events: VecDeque::new(),
@@ -131,6 +133,17 @@ impl Agent {
                 path.rank = Rank::of(path.origin.kind(), remote, &self.local);
             }
         }
+    }
+
+    /// Holds direct checks back until `until`, or until one of the other side comes in.
+    ///
+    /// For the accepting side: call it before [`handle_remote`](Self::handle_remote) with the moment
+    /// at which the dialer learns of us, about one round trip to the server from now. A check that
+    /// reaches the dialer's router before the dialer has sent is wasted, and on routers that accept
+    /// packets for themselves it takes the announced port away from the dialer. It costs nothing:
+    /// the dialer cannot use a path before that moment anyway. Default: no hold.
+    pub fn hold_checks(&mut self, until: Instant) {
+        self.hold_until = Some(until);
     }
 
     /// Begins checking: the other side's credentials and candidates are known. A second call only

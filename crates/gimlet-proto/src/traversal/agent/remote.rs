@@ -144,6 +144,10 @@ impl Agent {
         if self.remote.is_none() || self.pacer_at.is_some() {
             return;
         }
+        if let Some(until) = self.hold_until.filter(|&until| until > now) {
+            self.pacer_at = Some(until);
+            return;
+        }
         for _ in 0..BURST {
             self.begin_next(now);
         }
@@ -153,8 +157,19 @@ impl Agent {
     /// Begins the next waiting pair when it is time.
     pub(super) fn pace(&mut self, now: Instant) {
         if self.pacer_at.is_some_and(|at| at <= now) {
+            if self.hold_until.is_some() {
+                return self.end_hold(now);
+            }
             self.begin_next(now);
             self.arm_pacer(now);
+        }
+    }
+
+    /// Lets go of what was held back, at its time or because the other side has begun.
+    pub(super) fn end_hold(&mut self, now: Instant) {
+        if self.hold_until.take().is_some() {
+            self.pacer_at = None;
+            self.burst(now);
         }
     }
 

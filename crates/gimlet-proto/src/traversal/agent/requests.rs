@@ -123,6 +123,9 @@ impl Agent {
                 self.begin_attempt(now);
             }
         }
+        if via.is_direct() {
+            self.end_hold(now);
+        }
     }
 
     /// Tells the owner, once, that the peer has proven itself at this address.

@@ -97,6 +97,36 @@ fn the_attempt_settles_once_and_is_confirmed_by_quic() {
 }
 
 #[test]
+fn held_checks_reach_nobody_early_and_cost_no_time() {
+    let mut bench = Bench::new();
+    bench.direct_delay = ms(20);
+    bench.relay_delay = ms(40);
+    bench.strict = true;
+    bench.run(ms(40));
+    let until = bench.now + ms(40);
+    bench.act(Side::Acceptor, |agent, _| agent.hold_checks(until));
+    bench.introduce(Side::Acceptor);
+    bench.run(ms(39));
+    assert_eq!(bench.direct_sends(Side::Acceptor).len(), 0);
+    bench.run(ms(1));
+    bench.introduce(Side::Dialer);
+    assert_eq!(bench.direct_sends(Side::Acceptor).len(), 1);
+    bench.run(secs(1));
+    assert_eq!(bench.selections(Side::Dialer)[0].0, 120);
+    assert_eq!(bench.selections(Side::Acceptor)[0].0, 140);
+}
+
+#[test]
+fn a_check_of_the_other_side_ends_the_hold() {
+    let mut bench = Bench::new();
+    let until = bench.now + secs(5);
+    bench.act(Side::Acceptor, |agent, _| agent.hold_checks(until));
+    bench.introduce_both();
+    bench.run(ms(1));
+    assert_eq!(bench.selected(Side::Acceptor), direct(Side::Acceptor));
+}
+
+#[test]
 fn a_lost_packet_costs_a_retry_and_not_the_path() {
     for lost in 0..12 {
         let mut bench = introduced();

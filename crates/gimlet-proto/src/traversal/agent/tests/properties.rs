@@ -100,7 +100,7 @@ fn pick(bench: &Bench, index: usize) -> Option<Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
 
     #[test]
     fn agents_stay_bounded_and_agree_once_packets_flow(

@@ -1,0 +1,12 @@
+//! Both agents on the virtual network, with a server that answers STUN and carries the rest.
+
+#[path = "sim/class_table.rs"]
+mod class_table;
+#[path = "sim/faults.rs"]
+mod faults;
+#[path = "sim/timing.rs"]
+mod timing;
+#[path = "sim/topologies.rs"]
+mod topologies;
+#[path = "sim/world.rs"]
+mod world;
