@@ -1,6 +1,6 @@
 //! The addresses of this host's network interfaces, as host candidates.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 /// Addresses a peer might reach this host at: up, not loopback, not link-local. IPv6 first where
 /// both exist, otherwise in the system's order. Loopback addresses are added on request, for peers on this same machine.
@@ -20,6 +20,17 @@ pub fn addresses(with_loopback: bool) -> Vec<IpAddr> {
     addresses.sort_by_key(|ip| ip.is_ipv4());
     addresses.dedup();
     addresses
+}
+
+/// The address from which this host would send to `remote`. Asks the routing table; sends nothing.
+pub fn source_for(remote: SocketAddr) -> Option<IpAddr> {
+    let any: SocketAddr = match remote {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = UdpSocket::bind(any).ok()?;
+    socket.connect(remote).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 fn usable(ip: IpAddr, with_loopback: bool) -> bool {

@@ -143,6 +143,11 @@ impl PathSocket {
         self.change(|table| table.disallow(socket, remote, link));
     }
 
+    /// Takes QUIC for `link` over the relay only.
+    pub fn disallow_all(&self, link: &Link) {
+        self.change(|table| table.disallow_all(link.addr()));
+    }
+
     /// Takes relay frames from `remote`, and its QUIC for `link`: it is a server.
     pub fn add_server(&self, socket: SocketId, remote: SocketAddr, link: &Arc<Link>) {
         self.change(|table| table.add_server(socket, remote, link.clone()));

@@ -24,6 +24,17 @@ const PEER_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Keeps an idle connection open: half of the idle timeout less room for two repeats.
 const PEER_KEEP_ALIVE: Duration = Duration::from_secs(20);
 
+/// Unacknowledged stream data a connection may hold, bytes: quinn's default, named so that setting
+/// it again changes nothing.
+pub const SEND_WINDOW: u64 = 8 * 1_250_000;
+
+/// Gap between keep-alives of a control session. NAT mappings would stand 15 s; four make a server
+/// that was restarted known (by its stateless reset) within the 5 s in which peers are to be back.
+const CONTROL_KEEP_ALIVE: Duration = Duration::from_secs(4);
+
+/// Silence after which a peer takes its server for gone: two keep-alives and their repeats.
+const CONTROL_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Endpoint settings for a port that QUIC shares with STUN and relay frames.
 ///
 /// `reset_key` makes stateless resets recognisable after a restart; derive it from the identity.
@@ -49,7 +60,24 @@ pub fn peer_transport(epoch: Arc<PathEpoch>) -> TransportConfig {
                 .expect("60 s is a valid timeout"),
         ))
         .keep_alive_interval(Some(PEER_KEEP_ALIVE))
+        .send_window(SEND_WINDOW)
         .congestion_controller_factory(Arc::new(RestartingFactory::new(cubic, epoch)));
+    config
+}
+
+/// Settings of a peer's end of its control session.
+pub fn control_transport() -> TransportConfig {
+    let timeout = CONTROL_IDLE_TIMEOUT
+        .try_into()
+        .expect("10 s is a valid timeout");
+    let mut config = TransportConfig::default();
+    config
+        .initial_rtt(INITIAL_RTT)
+        .max_idle_timeout(Some(timeout))
+        .keep_alive_interval(Some(CONTROL_KEEP_ALIVE))
+        .max_concurrent_bidi_streams(0u8.into())
+        .max_concurrent_uni_streams(0u8.into())
+        .datagram_receive_buffer_size(None);
     config
 }
 

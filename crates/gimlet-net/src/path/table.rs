@@ -85,6 +85,10 @@ impl Table {
         }
     }
 
+    pub(super) fn disallow_all(&mut self, addr: VirtualAddr) {
+        self.remotes.retain(|_, link| link.addr() != addr);
+    }
+
     pub(super) fn add_server(&mut self, socket: SocketId, remote: SocketAddr, link: Arc<Link>) {
         self.servers.insert((socket, remote));
         self.remotes.insert((socket, remote), link);

@@ -1,0 +1,176 @@
+//! Configures an endpoint and starts its tasks.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use gimlet_net::identity::Identity;
+use gimlet_net::path::PathSocket;
+use gimlet_net::tls::{Credential, TlsError};
+use gimlet_net::transport;
+use gimlet_proto::address::ServerAddress;
+use gimlet_proto::name::Name;
+use gimlet_proto::traversal::SocketId;
+use quinn::TokioRuntime;
+use tokio::sync::{broadcast, mpsc, watch};
+
+use crate::control::{Control, ControlConfig};
+use crate::endpoint::{Endpoint, Shared};
+use crate::engine::Engine;
+use crate::error::BindError;
+use crate::incoming;
+use crate::network::Network;
+use crate::policy::AcceptPolicy;
+
+/// Events a slow listener may fall behind by.
+const MAX_EVENTS: usize = 256;
+
+/// Commands waiting for the engine; callers wait when it is full.
+const MAX_COMMANDS: usize = 256;
+
+/// Connections waiting for [`Endpoint::accept`]. Further ones are turned away as by a full listen
+/// queue.
+const MAX_INCOMING: usize = 64;
+
+/// Configures an [`Endpoint`]; made by [`Endpoint::builder`].
+#[derive(Default)]
+pub struct Builder {
+    identity: Option<Identity>,
+    servers: Vec<ServerAddress>,
+    name: Option<Name>,
+    alpns: Vec<Vec<u8>>,
+    policy: AcceptPolicy,
+    relay_only: bool,
+    lease: Option<Duration>,
+    port: u16,
+    network: Option<Network>,
+}
+
+impl Builder {
+    /// Sets who this is. Default: a new key, known to nobody and gone with the process.
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// Adds a server. The first that works is used. Default: none; then only
+    /// [`Endpoint::net_report`] without servers is left.
+    pub fn server(mut self, server: ServerAddress) -> Self {
+        self.servers.push(server);
+        self
+    }
+
+    /// Sets the name to hold at the server. Default: none.
+    pub fn name(mut self, name: Name) -> Self {
+        self.name = Some(name);
+        self
+    }
+
+    /// Sets the application protocols that peers may connect for. Default: none, which only dials.
+    pub fn alpns(mut self, alpns: Vec<Vec<u8>>) -> Self {
+        self.alpns = alpns;
+        self
+    }
+
+    /// Sets who may reach this endpoint. Default: everyone the server lets in.
+    pub fn accept(mut self, policy: AcceptPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Never announces an address and never uses a direct path. Default: false.
+    pub fn relay_only(mut self, relay_only: bool) -> Self {
+        self.relay_only = relay_only;
+        self
+    }
+
+    /// Sets how long the server keeps this sign-in without hearing from us, at least 3 s. Default
+    /// 60 s: a peer that vanishes is listed a minute at most.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = Some(lease.max(Duration::from_secs(3)));
+        self
+    }
+
+    /// Sets the UDP port. Default: a free one.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// Sets other sockets than the operating system's. Default: [`Network::system`].
+    pub fn network(mut self, network: Network) -> Self {
+        self.network = Some(network);
+        self
+    }
+
+    /// Opens the sockets and begins to sign in, in the background.
+    ///
+    /// # Errors
+    ///
+    /// - [`BindError::Socket`]: the UDP port cannot be had.
+    /// - [`BindError::Tls`]: the cryptography library refuses the identity.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub async fn bind(self) -> Result<Endpoint, BindError> {
+        let identity = self.identity.unwrap_or_else(Identity::generate);
+        let credential = Credential::new(&identity)?;
+        let network = match self.network {
+            Some(network) => network,
+            None => Network::system(self.port)?,
+        };
+        let (socket, reports) = PathSocket::new(network.sockets.clone());
+        let families = network.families();
+        let mut sockets = Vec::new();
+        for (nth, local) in socket.local_addrs().into_iter().enumerate() {
+            sockets.push((SocketId(nth as u8), families[nth], local?));
+        }
+        let reset_key = identity.derive("gimlet 2026 stateless reset key");
+        let server = incoming::server_config(&credential, identity.peer_id(), &self.alpns, None)
+            .map_err(TlsError::Rustls)?;
+        let quic = quinn::Endpoint::new_with_abstract_socket(
+            transport::endpoint_config(&reset_key),
+            Some(server),
+            socket.clone(),
+            Arc::new(TokioRuntime),
+        )?;
+        let shared = Arc::new(Shared {
+            id: identity.peer_id(),
+            credential,
+            socket,
+            quic,
+            sockets,
+            network,
+            alpns: self.alpns,
+            policy: self.policy,
+            relay_only: self.relay_only,
+            nat: watch::Sender::default(),
+            report: watch::Sender::default(),
+            events: broadcast::Sender::new(MAX_EVENTS),
+            peers: RwLock::new(HashMap::new()),
+            addrs: AtomicU64::new(1),
+        });
+        let config = ControlConfig {
+            servers: self.servers.clone(),
+            name: self.name,
+            lease: self.lease.unwrap_or(Duration::from_secs(60)),
+            software: concat!("gimlet/", env!("CARGO_PKG_VERSION")).to_owned(),
+        };
+        let (control, control_events) = Control::start(shared.clone(), config);
+        let (commands, from_callers) = mpsc::channel(MAX_COMMANDS);
+        let (accepted, incoming) = mpsc::channel(MAX_INCOMING);
+        tokio::spawn(incoming::run(shared.clone(), accepted));
+        Engine::start(
+            shared.clone(),
+            control.clone(),
+            control_events,
+            from_callers,
+            commands.downgrade(),
+            reports,
+            self.servers,
+        );
+        Ok(Endpoint::new(shared, control, commands, incoming))
+    }
+}

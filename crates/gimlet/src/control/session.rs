@@ -1,0 +1,279 @@
+//! One control session: sign-in first, then messages both ways until it ends.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use gimlet_proto::address::ServerAddress;
+use gimlet_proto::message::{
+    FailReason, NatReport, RequestId, SignIn, SignOut, SignedIn as SignedInMessage, ToPeer,
+    ToServer,
+};
+use gimlet_proto::wire::{self, DecodeError};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::dial::Dialled;
+use super::{ControlEvent, ControlState, End, Outgoing, Task, stop};
+use crate::error::SignInError;
+use crate::event::{EndpointEvent, SignedIn};
+
+/// The sign-in is the first request.
+const SIGN_IN: RequestId = 0;
+
+/// How long the server may take to answer the sign-in.
+const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a goodbye may take to be heard.
+const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Requests awaiting their answer. More than any program has at once; the oldest callers time out.
+const MAX_PENDING: usize = 1024;
+
+/// Bytes read at once.
+const READ: usize = 16 * 1024;
+
+struct Session<'a> {
+    task: &'a mut Task,
+    control: &'a Dialled,
+    send: quinn::SendStream,
+    reader: wire::Reader,
+    pending: HashMap<RequestId, oneshot::Sender<ToPeer>>,
+    next_id: RequestId,
+    started: Instant,
+    /// When the lease is refreshed next; `None` before sign-in.
+    refresh_at: Option<Instant>,
+    lease: Duration,
+}
+
+impl Task {
+    pub(super) async fn session(
+        &mut self,
+        control: &Dialled,
+        server: &ServerAddress,
+        started: Instant,
+    ) -> End {
+        let (send, recv) = match control.connection.open_bi().await {
+            Ok(streams) => streams,
+            Err(error) => return End::Failed(lost(error)),
+        };
+        let sign_in = SignIn {
+            id: SIGN_IN,
+            token: server.token.clone(),
+            name: self.config.name.clone(),
+            lease_s: self.config.lease.as_secs() as u32,
+            software: self.config.software.clone(),
+        };
+        let mut session = Session {
+            lease: self.config.lease,
+            task: self,
+            control,
+            send,
+            reader: wire::Reader::default(),
+            pending: HashMap::new(),
+            next_id: SIGN_IN + 1,
+            started,
+            refresh_at: None,
+        };
+        let end = match session.write(sign_in.into()).await {
+            Ok(()) => session.run(recv).await,
+            Err(end) => end,
+        };
+        control.connection.close(0u8.into(), b"");
+        end
+    }
+}
+
+impl Session<'_> {
+    async fn run(&mut self, mut recv: quinn::RecvStream) -> End {
+        let sign_in_by = self.started + SIGN_IN_TIMEOUT;
+        let mut buffer = vec![0; READ];
+        let mut nat = self.task.shared.nat.subscribe();
+        let mut stopped = self.task.stopped.clone();
+        loop {
+            let signed_in = self.refresh_at.is_some();
+            let refresh_at = self.refresh_at.unwrap_or(sign_in_by);
+            let ended = tokio::select! {
+                read = recv.read(&mut buffer) => match read {
+                    Ok(Some(count)) => self.read(&buffer[..count]).await,
+                    Ok(None) => Err(End::Failed(self.closed_reason().await)),
+                    Err(_) => Err(End::Failed(self.closed_reason().await)),
+                },
+                outgoing = self.task.outgoing.recv() => match outgoing {
+                    Some(outgoing) => self.send(outgoing).await,
+                    None => Err(self.goodbye().await),
+                },
+                () = stop(&mut stopped) => Err(self.goodbye().await),
+                Ok(()) = nat.changed(), if signed_in => self.refresh().await,
+                () = tokio::time::sleep_until(refresh_at) => match signed_in {
+                    true => self.refresh().await,
+                    false => Err(End::Failed(SignInError::Lost {
+                        detail: "the sign-in was not answered".to_owned(),
+                    })),
+                },
+            };
+            if let Err(end) = ended {
+                return end;
+            }
+        }
+    }
+
+    async fn read(&mut self, bytes: &[u8]) -> Result<(), End> {
+        self.reader.extend(bytes);
+        while let Some(message) = self
+            .reader
+            .poll::<ToPeer>()
+            .map_err(|e| self.malformed(e))?
+        {
+            match message {
+                ToPeer::SignedIn(message) if message.id == SIGN_IN => self.online(message).await?,
+                ToPeer::Failed(failed) if failed.id == SIGN_IN => {
+                    return Err(End::Failed(refusal(failed.reason)));
+                }
+                message => self.dispatch(message).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn online(&mut self, message: SignedInMessage) -> Result<(), End> {
+        self.lease = Duration::from_secs(u64::from(message.lease_s.max(3)));
+        self.refresh_at = Some(Instant::now() + self.lease / 3);
+        let signed_in = SignedIn {
+            observed: message.observed,
+            server: self.control.place.addr,
+            name: message.name,
+            lease: self.lease,
+            elapsed: self.started.elapsed(),
+        };
+        let event = ControlEvent::Online {
+            server: self.control.place,
+            stun_ports: message.stun_ports,
+        };
+        // The engine first: whoever sees `Online` may connect at once.
+        self.event(event).await?;
+        self.task
+            .state
+            .send_replace(ControlState::Online(signed_in.clone()));
+        self.task
+            .shared
+            .announce(EndpointEvent::SignedIn(signed_in));
+        Ok(())
+    }
+
+    async fn dispatch(&mut self, message: ToPeer) -> Result<(), End> {
+        let id = match &message {
+            ToPeer::SignedIn(message) => Some(message.id),
+            ToPeer::Failed(message) => Some(message.id),
+            ToPeer::Page(message) => Some(message.id),
+            ToPeer::Resolved(message) => Some(message.id),
+            ToPeer::Introduction(_)
+            | ToPeer::Accepted(_)
+            | ToPeer::Refused(_)
+            | ToPeer::Candidates(_)
+            | ToPeer::SessionClosed(_)
+            | ToPeer::Presence(_)
+            | ToPeer::Draining(_) => None,
+        };
+        match id {
+            Some(id) => {
+                if let Some(reply) = self.pending.remove(&id) {
+                    // The caller may have given up.
+                    let _ = reply.send(message);
+                }
+                Ok(())
+            }
+            None => self.event(ControlEvent::Message(message)).await,
+        }
+    }
+
+    async fn event(&mut self, event: ControlEvent) -> Result<(), End> {
+        self.task
+            .events
+            .send(event)
+            .await
+            .map_err(|_| End::SignedOut)
+    }
+
+    async fn send(&mut self, outgoing: Outgoing) -> Result<(), End> {
+        match outgoing {
+            Outgoing::Message(message) => self.write(message).await,
+            Outgoing::Request { reply, .. } if reply.is_closed() => Ok(()),
+            Outgoing::Request { make, reply } => {
+                if self.pending.len() >= MAX_PENDING {
+                    self.pending.retain(|_, reply| !reply.is_closed());
+                }
+                let id = self.next_id;
+                self.next_id = self.next_id.wrapping_add(1).max(SIGN_IN + 1);
+                if self.pending.len() < MAX_PENDING {
+                    self.pending.insert(id, reply);
+                    self.write(make(id)).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Any message refreshes the lease; this one says something as well.
+    async fn refresh(&mut self) -> Result<(), End> {
+        self.refresh_at = Some(Instant::now() + self.lease / 3);
+        let nat = *self.task.shared.nat.borrow();
+        self.write(NatReport { nat }.into()).await
+    }
+
+    async fn write(&mut self, message: ToServer) -> Result<(), End> {
+        let bytes = wire::encode(&message);
+        match self.send.write_all(&bytes).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(End::Failed(self.closed_reason().await)),
+        }
+    }
+
+    async fn goodbye(&mut self) -> End {
+        let farewell = async {
+            if self.write(SignOut {}.into()).await.is_ok() && self.send.finish().is_ok() {
+                // The server closes; either way we are done.
+                let _ = self.send.stopped().await;
+            }
+        };
+        // Nobody waits longer for a server that has gone.
+        let _ = tokio::time::timeout(GOODBYE_TIMEOUT, farewell).await;
+        End::SignedOut
+    }
+
+    /// Why the stream ended: the server closes the connection right after.
+    async fn closed_reason(&self) -> SignInError {
+        let closed = self.control.connection.closed();
+        match tokio::time::timeout(GOODBYE_TIMEOUT, closed).await {
+            Ok(error) => lost(error),
+            Err(_) => SignInError::Lost {
+                detail: "the server ended the stream".to_owned(),
+            },
+        }
+    }
+
+    fn malformed(&self, error: DecodeError) -> End {
+        End::Failed(SignInError::Protocol {
+            addr: self.control.place.addr,
+            detail: error.to_string(),
+        })
+    }
+}
+
+fn refusal(reason: FailReason) -> SignInError {
+    match reason {
+        FailReason::BadToken => SignInError::BadToken,
+        FailReason::NotAllowed => SignInError::NotAllowed,
+        FailReason::NameTaken => SignInError::NameTaken,
+        FailReason::ShuttingDown => SignInError::ShuttingDown,
+        FailReason::Busy
+        | FailReason::UnknownPeer
+        | FailReason::Ambiguous
+        | FailReason::BadRequest => SignInError::Busy,
+    }
+}
+
+fn lost(error: quinn::ConnectionError) -> SignInError {
+    SignInError::Lost {
+        detail: error.to_string(),
+    }
+}

@@ -1,0 +1,377 @@
+//! The endpoint: one identity, one set of sockets, one control session, any number of peers.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use gimlet_net::path::{CountersSnapshot, PathSocket};
+use gimlet_net::tls::Credential;
+use gimlet_net::virtual_addr::VirtualAddr;
+use gimlet_proto::candidate::NatClass;
+use gimlet_proto::id::PeerId;
+use gimlet_proto::message::{
+    FailReason, List, PeerInfo, RefuseReason, Resolve, Resolved, SessionInfo, ToPeer,
+};
+use gimlet_proto::traversal::{Family, SocketId};
+use tokio::sync::{Mutex, broadcast, mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use crate::builder::Builder;
+use crate::connection::Connection;
+use crate::control::{Control, ControlState};
+use crate::engine::Command;
+use crate::error::{ConnectError, RequestError, ResolveError, SignInError};
+use crate::event::{EndpointEvent, SignedIn};
+use crate::incoming;
+use crate::network::Network;
+use crate::peer::{Peer, Phase};
+use crate::policy::AcceptPolicy;
+
+/// How long [`Endpoint::connect`] tries. The introduction alone may wait 10 s for a person.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Pages of the peer list asked for at most: 64 × 1,024 peers.
+const MAX_PAGES: usize = 1024;
+
+/// How long [`Endpoint::close`] waits for goodbyes to be heard.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What every task of an endpoint knows.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) id: PeerId,
+    pub(crate) credential: Credential,
+    pub(crate) socket: Arc<PathSocket>,
+    pub(crate) quic: quinn::Endpoint,
+    pub(crate) sockets: Vec<(SocketId, Family, SocketAddr)>,
+    pub(crate) network: Network,
+    pub(crate) alpns: Vec<Vec<u8>>,
+    pub(crate) policy: AcceptPolicy,
+    pub(crate) relay_only: bool,
+    pub(crate) nat: watch::Sender<NatClass>,
+    pub(crate) report: watch::Sender<Option<NetReport>>,
+    pub(crate) events: broadcast::Sender<EndpointEvent>,
+    pub(crate) peers: RwLock<HashMap<VirtualAddr, Arc<Peer>>>,
+    pub(crate) addrs: AtomicU64,
+}
+
+impl Shared {
+    /// A virtual address never used before.
+    pub(crate) fn next_addr(&self) -> VirtualAddr {
+        VirtualAddr::new(self.addrs.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Tells whoever listens.
+    pub(crate) fn announce(&self, event: EndpointEvent) {
+        // An error means that nobody does.
+        let _ = self.events.send(event);
+    }
+
+    pub(crate) fn peer_at(&self, addr: SocketAddr) -> Option<Arc<Peer>> {
+        let addr = VirtualAddr::from_socket_addr(addr)?;
+        self.peers
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&addr)
+            .cloned()
+    }
+}
+
+/// What [`Endpoint::list`] returns.
+#[derive(Debug, Clone, Default)]
+pub struct Listing {
+    /// Peers online, in the order of their ids.
+    pub peers: Vec<PeerInfo>,
+    /// Sessions between them.
+    pub sessions: Vec<SessionInfo>,
+}
+
+/// What [`Endpoint::net_report`] returns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetReport {
+    /// Where servers see the IPv4 socket; `None` if none answered over IPv4.
+    pub reflexive_v4: Option<SocketAddr>,
+    /// The same for IPv6.
+    pub reflexive_v6: Option<SocketAddr>,
+    /// This host's own addresses with the sockets' ports.
+    pub local: Vec<SocketAddr>,
+    /// The NAT in front of this host as far as it is known.
+    pub nat: NatClass,
+    /// How long finding out took.
+    pub elapsed: Duration,
+}
+
+/// Signs in to a server, dials peers and is dialled by them.
+///
+/// Cheap to clone; all clones are one endpoint. It lives until [`close`](Self::close), or until the
+/// last clone and the last [`Connection`] are dropped.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    shared: Arc<Shared>,
+    control: Control,
+    commands: mpsc::Sender<Command>,
+    incoming: Mutex<mpsc::Receiver<Connection>>,
+}
+
+impl Endpoint {
+    /// Starts configuring an endpoint.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        control: Control,
+        commands: mpsc::Sender<Command>,
+        incoming: mpsc::Receiver<Connection>,
+    ) -> Self {
+        let incoming = Mutex::new(incoming);
+        Self {
+            inner: Arc::new(Inner {
+                shared,
+                control,
+                commands,
+                incoming,
+            }),
+        }
+    }
+
+    /// This endpoint's id.
+    pub fn peer_id(&self) -> PeerId {
+        self.inner.shared.id
+    }
+
+    /// The local addresses of the UDP sockets, IPv4 first.
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        self.inner
+            .shared
+            .sockets
+            .iter()
+            .map(|&(_, _, addr)| addr)
+            .collect()
+    }
+
+    /// Waits until the first sign-in has succeeded or failed, and says how it stands since.
+    ///
+    /// # Errors
+    ///
+    /// [`SignInError`]: why this endpoint is not signed in. Unless
+    /// [definite](SignInError::is_definite), it keeps trying, and calling again later may succeed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn online(&self) -> Result<SignedIn, SignInError> {
+        self.inner.control.online().await
+    }
+
+    /// Finds out who a text means: a name, an id, a unique prefix of an id, or `IP:PORT` where the
+    /// server tells addresses. Called before sign-in, it rides right behind it and costs no extra
+    /// round trip.
+    ///
+    /// # Errors
+    ///
+    /// - [`ResolveError::Unknown`], [`ResolveError::Ambiguous`]: give another text.
+    /// - [`ResolveError::Request`]: not signed in, or the server cannot answer now.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn resolve(&self, text: &str) -> Result<Resolved, ResolveError> {
+        let text = text.trim().to_owned();
+        let unknown = || ResolveError::Unknown { text: text.clone() };
+        if text.is_empty() || text.len() > Resolve::MAX_TEXT {
+            return Err(unknown());
+        }
+        let asked = text.clone();
+        let answer = self
+            .inner
+            .control
+            .request(|id| Resolve { id, text: asked }.into())
+            .await?;
+        match answer {
+            ToPeer::Resolved(resolved) => Ok(resolved),
+            ToPeer::Failed(failed) => Err(match failed.reason {
+                FailReason::UnknownPeer => unknown(),
+                FailReason::Ambiguous => ResolveError::Ambiguous { text },
+                reason => ResolveError::Request(request_failure(reason)),
+            }),
+            _ => Err(RequestError::Rejected.into()),
+        }
+    }
+
+    /// Lists peers online and the sessions between them.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`]: not signed in, or the server cannot answer now.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn list(&self) -> Result<Listing, RequestError> {
+        let mut listing = Listing::default();
+        for _ in 0..MAX_PAGES {
+            let after = listing.peers.last().map(|last| last.peer);
+            match self
+                .inner
+                .control
+                .request(move |id| List { id, after }.into())
+                .await?
+            {
+                ToPeer::Page(page) => {
+                    let more = page.more && !page.peers.is_empty();
+                    listing.peers.extend(page.peers);
+                    listing.sessions.extend(page.sessions);
+                    if !more {
+                        break;
+                    }
+                }
+                ToPeer::Failed(failed) => return Err(request_failure(failed.reason)),
+                _ => return Err(RequestError::Rejected),
+            }
+        }
+        Ok(listing)
+    }
+
+    /// Says where this host is seen from outside and what its NAT does. Uses STUN alone and works
+    /// without being signed in; waits 1.5 s at most for servers that do not answer.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn net_report(&self) -> NetReport {
+        let mut report = self.inner.shared.report.subscribe();
+        let known = report.wait_for(Option::is_some).await;
+        match known.as_deref() {
+            Ok(Some(report)) => report.clone(),
+            Ok(None) | Err(_) => NetReport {
+                reflexive_v4: None,
+                reflexive_v6: None,
+                local: Vec::new(),
+                nat: NatClass::default(),
+                elapsed: Duration::ZERO,
+            },
+        }
+    }
+
+    /// Connects to a peer for one application protocol. Resolves as soon as application data can be
+    /// sent, usually over the relay; the direct path follows by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`], a reason each for who is at fault; its text says what to do.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: dropping the future gives the attempt up.
+    pub async fn connect(&self, peer: PeerId, alpn: &[u8]) -> Result<Connection, ConnectError> {
+        let shared = &self.inner.shared;
+        if peer == shared.id {
+            return Err(ConnectError::Myself);
+        }
+        self.online().await?;
+        let dialled_at = Instant::now();
+        let (reply, dialled) = oneshot::channel();
+        let gone = || ConnectError::NotSignedIn(SignInError::SignedOut);
+        self.inner
+            .commands
+            .send(Command::Dial { peer, reply })
+            .await
+            .map_err(|_| gone())?;
+        let (peer, _wanted) = dialled.await.map_err(|_| gone())?;
+
+        let connecting = incoming::dial(shared, &peer, alpn)?;
+        let mut phase = peer.phase.subscribe();
+        let refused = phase.wait_for(|phase| matches!(phase, Phase::Refused(_)));
+        let connection = tokio::select! {
+            connection = connecting => connection?,
+            phase = refused => match phase.as_deref() {
+                Ok(Phase::Refused(reason)) => return Err(refusal(*reason)),
+                Ok(Phase::Introducing | Phase::Introduced) | Err(_) => return Err(gone()),
+            },
+            () = tokio::time::sleep(CONNECT_TIMEOUT) => {
+                return Err(match *peer.phase.borrow() {
+                    Phase::Introducing => ConnectError::Unanswered,
+                    Phase::Introduced | Phase::Refused(_) => ConnectError::TimedOut,
+                });
+            }
+        };
+        Ok(Connection::new(
+            shared.clone(),
+            peer.clone(),
+            connection,
+            dialled_at,
+            true,
+        ))
+    }
+
+    /// The next connection that a peer has made to us, authenticated and let in by the policy.
+    /// `None` once the endpoint is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: no connection is lost.
+    pub async fn accept(&self) -> Option<Connection> {
+        self.inner.incoming.lock().await.recv().await
+    }
+
+    /// What happens from now on. A receiver that falls behind by 256 events misses the oldest.
+    pub fn events(&self) -> broadcast::Receiver<EndpointEvent> {
+        self.inner.shared.events.subscribe()
+    }
+
+    /// What the sockets sent, received and dropped.
+    pub fn counters(&self) -> CountersSnapshot {
+        self.inner.shared.socket.counters()
+    }
+
+    /// Whether it is signed in right now.
+    pub fn is_online(&self) -> bool {
+        matches!(self.inner.control.state(), ControlState::Online(_))
+    }
+
+    /// Gives the lease back: others see this peer leave at once. Connections stay.
+    pub async fn sign_out(&self) {
+        self.inner.control.sign_out().await;
+    }
+
+    /// Signs out and closes every connection; waits up to a second for the goodbyes to be heard.
+    pub async fn close(&self) {
+        let shared = &self.inner.shared;
+        self.sign_out().await;
+        shared.quic.close(0u8.into(), b"closed");
+        // Peers that do not hear it time out.
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, shared.quic.wait_idle()).await;
+        let _ = self.inner.commands.try_send(Command::Stop);
+    }
+}
+
+fn request_failure(reason: FailReason) -> RequestError {
+    match reason {
+        FailReason::Busy | FailReason::ShuttingDown => RequestError::Busy,
+        FailReason::BadToken => SignInError::BadToken.into(),
+        FailReason::NotAllowed => SignInError::NotAllowed.into(),
+        FailReason::NameTaken
+        | FailReason::UnknownPeer
+        | FailReason::Ambiguous
+        | FailReason::BadRequest => RequestError::Rejected,
+    }
+}
+
+fn refusal(reason: RefuseReason) -> ConnectError {
+    match reason {
+        RefuseReason::Offline => ConnectError::Offline,
+        RefuseReason::Declined => ConnectError::Declined,
+        RefuseReason::Unanswered => ConnectError::Unanswered,
+        RefuseReason::Busy | RefuseReason::Superseded => ConnectError::Busy,
+        RefuseReason::BadRequest => ConnectError::Rejected,
+    }
+}

@@ -1,0 +1,447 @@
+//! The engine: one task that owns every session with every peer.
+//!
+//! It feeds the machines (traversal agents, relay legs, the STUN client) with what sockets, server
+//! and callers say, and carries out what they decide. Everything it holds is bounded: peers by
+//! [`MAX_PEERS`], and what an unknown session sends by [`held::Held`].
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use gimlet_net::interfaces;
+use gimlet_net::path::{Link, Report, Via};
+use gimlet_net::virtual_addr::VirtualAddr;
+use gimlet_proto::address::ServerAddress;
+use gimlet_proto::candidate::Candidate;
+use gimlet_proto::frame::{self, FrameKind};
+use gimlet_proto::id::PeerId;
+use gimlet_proto::message::Introduction;
+use gimlet_proto::secret::SessionId;
+use gimlet_proto::stun;
+use gimlet_proto::traversal::{Route, SocketId};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::candidates;
+use crate::control::{self, Control, ControlEvent, ServerPlace};
+use crate::endpoint::{NetReport, Shared};
+use crate::peer::{Peer, Wanted};
+use crate::reflexive::Reflexive;
+
+mod apply;
+mod held;
+mod introductions;
+mod leg;
+mod session;
+
+use held::Held;
+use session::Session;
+
+/// Peers that one endpoint has sessions with. Each takes some 10 KiB; strangers who are let in
+/// count, so it must be bounded.
+const MAX_PEERS: usize = 4096;
+
+/// How long a session that nobody uses is kept: long enough for the goodbye to be repeated, and for
+/// the next connection to find a direct path ready.
+const LINGER: Duration = Duration::from_secs(30);
+
+/// How often unused sessions are looked for.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// What callers ask for.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Makes sure of a session with a peer; its packets have a way at once.
+    Dial {
+        /// With whom.
+        peer: PeerId,
+        /// The peer, kept as long as the caller wants it.
+        reply: oneshot::Sender<(Arc<Peer>, Wanted)>,
+    },
+    /// The policy has decided about an introduction.
+    Decided {
+        /// Which one.
+        introduction: Box<Introduction>,
+        /// How.
+        accepted: bool,
+    },
+    /// The addresses of servers are known.
+    Places(Vec<ServerPlace>),
+    /// Ends the engine.
+    Stop,
+}
+
+/// One peer and the session with it.
+struct Entry {
+    peer: Arc<Peer>,
+    session: Session,
+    /// Since when nobody uses it.
+    unused_since: Option<Instant>,
+}
+
+pub(crate) struct Engine {
+    shared: Arc<Shared>,
+    control: Control,
+    commands: mpsc::WeakSender<Command>,
+    peers: HashMap<PeerId, Entry>,
+    by_addr: HashMap<VirtualAddr, PeerId>,
+    by_session: HashMap<SessionId, PeerId>,
+    by_fragment: HashMap<[u8; 8], PeerId>,
+    held: Held,
+    /// The server we are signed in to.
+    server: Option<ServerPlace>,
+    reflexive: Reflexive,
+    reflexive_started: Instant,
+    asked: Vec<(SocketId, SocketAddr)>,
+    sweep_at: Instant,
+}
+
+impl Engine {
+    /// Starts the task. It ends on [`Command::Stop`], or when every endpoint is dropped and no
+    /// session is in use.
+    pub(crate) fn start(
+        shared: Arc<Shared>,
+        control: Control,
+        control_events: mpsc::Receiver<ControlEvent>,
+        from_callers: mpsc::Receiver<Command>,
+        commands: mpsc::WeakSender<Command>,
+        reports: mpsc::Receiver<Report>,
+        servers: Vec<ServerAddress>,
+    ) {
+        tokio::spawn(resolve_places(shared.clone(), servers, commands.clone()));
+        let now = now();
+        let engine = Self {
+            shared,
+            control,
+            commands,
+            peers: HashMap::new(),
+            by_addr: HashMap::new(),
+            by_session: HashMap::new(),
+            by_fragment: HashMap::new(),
+            held: Held::default(),
+            server: None,
+            reflexive: Reflexive::default(),
+            reflexive_started: now,
+            asked: Vec::new(),
+            sweep_at: now + SWEEP,
+        };
+        tokio::spawn(engine.run(control_events, from_callers, reports));
+    }
+
+    async fn run(
+        mut self,
+        mut control_events: mpsc::Receiver<ControlEvent>,
+        mut commands: mpsc::Receiver<Command>,
+        mut reports: mpsc::Receiver<Report>,
+    ) {
+        let mut orphaned = false;
+        while !(orphaned && self.peers.values().all(|entry| !entry.peer.is_in_use())) {
+            let timeout = tokio::time::sleep_until(self.timeout().into());
+            tokio::select! {
+                biased;
+                Some(event) = control_events.recv() => self.handle_control(event),
+                command = commands.recv(), if !orphaned => match command {
+                    Some(Command::Stop) => break,
+                    Some(command) => self.handle_command(command),
+                    None => orphaned = true,
+                },
+                Some(report) = reports.recv() => self.handle_report(report),
+                () = timeout => self.handle_timeout(),
+            }
+        }
+        self.shared
+            .peers
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
+    fn handle_command(&mut self, command: Command) {
+        match command {
+            Command::Dial { peer, reply } => {
+                if let Some(dialled) = self.dial(peer) {
+                    // The caller may have gone; the session then lingers and ends.
+                    let _ = reply.send(dialled);
+                }
+            }
+            Command::Decided {
+                introduction,
+                accepted,
+            } => self.decided(*introduction, accepted),
+            Command::Places(places) => {
+                let ports = places.iter().flat_map(|place| {
+                    let main = (place.socket, place.addr);
+                    let next = place.addr.port().checked_add(1);
+                    let second = next.map(|port| (place.socket, with_port(place.addr, port)));
+                    [Some(main), second].into_iter().flatten()
+                });
+                self.ask_reflexive(ports.collect());
+            }
+            // The loop ends before it gets here.
+            Command::Stop => (),
+        }
+    }
+
+    fn handle_report(&mut self, report: Report) {
+        let now = now();
+        match report {
+            Report::Stun { via, datagram } => self.handle_stun(via, &datagram, now),
+            Report::Frame {
+                kind,
+                session,
+                payload,
+            } => {
+                self.with_session(session, |entry| match kind {
+                    FrameKind::Bound => {
+                        if let Some(counter) = frame::decode_bound(&payload) {
+                            entry.session.leg.handle_bound(session, counter, now);
+                        }
+                    }
+                    FrameKind::Unknown => entry.session.leg.handle_unknown(session, now),
+                    FrameKind::Data | FrameKind::Bind => (),
+                });
+            }
+            Report::Unclaimed { session, datagram } => self.held.hold(session, datagram, now),
+            Report::Suspect { link, route } => {
+                self.with_link(&link, |entry| {
+                    entry.session.agent.handle_suspect(route, now)
+                });
+            }
+            Report::Heard { link, route } => {
+                self.with_link(&link, |entry| entry.session.agent.handle_heard(route, now));
+            }
+            Report::SendFailed { link, route } => {
+                self.with_link(&link, |entry| {
+                    entry.session.agent.handle_send_failed(route, now)
+                });
+            }
+        }
+    }
+
+    fn handle_stun(&mut self, via: Via, datagram: &[u8], now: Instant) {
+        let (route, peer) = match via {
+            Via::Direct { socket, remote } => {
+                if self.reflexive.handle_datagram(socket, remote, datagram) {
+                    self.drive_reflexive();
+                    return;
+                }
+                (
+                    Route::Direct { socket, remote },
+                    self.peer_of_check(datagram),
+                )
+            }
+            Via::Relay(session) => (Route::Relay, self.by_session.get(&session).copied()),
+        };
+        let Some(peer) = peer else { return };
+        self.with_peer(peer, |entry| {
+            if let Err(dropped) = entry.session.agent.handle_stun(route, datagram, now) {
+                tracing::trace!(?dropped, "STUN datagram dropped");
+            }
+        });
+    }
+
+    /// A check names its session by the user fragment, an answer by the transaction id.
+    fn peer_of_check(&self, datagram: &[u8]) -> Option<PeerId> {
+        if let Some(fragment) = stun::fragment_of(datagram) {
+            return self.by_fragment.get(&fragment).copied();
+        }
+        let transaction = stun::transaction_of(datagram)?;
+        let mut entries = self.peers.iter();
+        entries
+            .find(|(_, entry)| entry.session.agent.owns(&transaction))
+            .map(|(&id, _)| id)
+    }
+
+    fn handle_timeout(&mut self) {
+        let now = now();
+        if self.reflexive.poll_timeout().is_some_and(|at| at <= now) {
+            self.reflexive.handle_timeout(now);
+            self.drive_reflexive();
+        }
+        let due = |entry: &Entry| entry.session.poll_timeout().is_some_and(|at| at <= now);
+        let due: Vec<_> = self
+            .peers
+            .iter()
+            .filter(|(_, entry)| due(entry))
+            .map(|(&id, _)| id)
+            .collect();
+        let socket = self.shared.socket.clone();
+        for peer in due {
+            self.with_peer(peer, |entry| {
+                entry.session.handle_timeout(&entry.peer, &socket, now);
+            });
+        }
+        if self.sweep_at <= now {
+            self.sweep_at = now + SWEEP;
+            self.sweep(now);
+        }
+    }
+
+    /// Ends what nobody uses, and asks again for what was lost and is still used.
+    fn sweep(&mut self, now: Instant) {
+        self.held.expire(now);
+        let mut over = Vec::new();
+        for (&id, entry) in &mut self.peers {
+            if entry.peer.is_in_use() {
+                entry.unused_since = None;
+            } else if now >= *entry.unused_since.get_or_insert(now) + LINGER {
+                over.push(id);
+            }
+        }
+        for peer in over {
+            self.forget(peer);
+        }
+    }
+
+    fn timeout(&self) -> Instant {
+        let sessions = self
+            .peers
+            .values()
+            .filter_map(|entry| entry.session.poll_timeout());
+        sessions
+            .chain(self.reflexive.poll_timeout())
+            .chain([self.sweep_at])
+            .min()
+            .unwrap_or(self.sweep_at)
+    }
+
+    // --- our own addresses ---
+
+    fn ask_reflexive(&mut self, targets: Vec<(SocketId, SocketAddr)>) {
+        if self.asked == targets {
+            return;
+        }
+        self.asked.clone_from(&targets);
+        self.reflexive_started = now();
+        self.reflexive
+            .start(targets, &mut rand::random, self.reflexive_started);
+        self.drive_reflexive();
+    }
+
+    fn drive_reflexive(&mut self) {
+        while let Some(((socket, remote), request)) = self.reflexive.poll_transmit() {
+            self.shared.socket.send_plain(socket, remote, &request);
+        }
+        if self.reflexive.is_running() {
+            return;
+        }
+        let local = self.local_addrs();
+        let nat = self.reflexive.nat(&local);
+        let mapped = self.reflexive.mapped();
+        let of_family = |v6: bool| {
+            mapped
+                .iter()
+                .map(|&(_, addr)| addr)
+                .find(|addr| addr.is_ipv6() == v6)
+        };
+        let report = NetReport {
+            reflexive_v4: of_family(false),
+            reflexive_v6: of_family(true),
+            local: local.iter().map(|&(_, addr)| addr).collect(),
+            nat,
+            elapsed: now().saturating_duration_since(self.reflexive_started),
+        };
+        self.shared.report.send_replace(Some(report));
+        self.shared
+            .nat
+            .send_if_modified(|known| std::mem::replace(known, nat) != nat);
+        self.announce_candidates();
+    }
+
+    /// Loopback addresses count only where the server itself is on this machine: nobody from
+    /// elsewhere can make us talk to our own services.
+    fn allow_loopback(&self) -> bool {
+        self.asked.iter().any(|(_, addr)| addr.ip().is_loopback())
+    }
+
+    fn local_addrs(&self) -> Vec<(SocketId, SocketAddr)> {
+        let interfaces = (self.shared.network.addresses)(self.allow_loopback());
+        candidates::local(&self.shared.sockets, &interfaces)
+    }
+
+    fn candidates(&self) -> Vec<Candidate> {
+        if self.shared.relay_only {
+            return Vec::new();
+        }
+        candidates::announced(&self.local_addrs(), &self.reflexive.mapped())
+    }
+
+    /// Our own address on a direct path, for people to see.
+    fn local_of(&self, socket: SocketId, remote: SocketAddr) -> Option<SocketAddr> {
+        let &(_, _, bound) = self
+            .shared
+            .sockets
+            .iter()
+            .find(|(id, _, _)| *id == socket)?;
+        match bound.ip().is_unspecified() {
+            true => Some(SocketAddr::new(
+                interfaces::source_for(remote)?,
+                bound.port(),
+            )),
+            false => Some(bound),
+        }
+    }
+
+    // --- entries ---
+
+    fn with_link(&mut self, link: &Link, act: impl FnOnce(&mut Entry)) {
+        if let Some(&peer) = self.by_addr.get(&link.addr()) {
+            self.with_peer(peer, act);
+        }
+    }
+
+    fn with_session(&mut self, session: SessionId, act: impl FnOnce(&mut Entry)) {
+        if let Some(&peer) = self.by_session.get(&session) {
+            self.with_peer(peer, act);
+        }
+    }
+
+    /// Lets `act` change a session and carries out what follows from it.
+    fn with_peer(&mut self, peer: PeerId, act: impl FnOnce(&mut Entry)) {
+        let Some(entry) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        act(entry);
+        self.drive(peer);
+    }
+
+    fn forget(&mut self, peer: PeerId) {
+        let Some(entry) = self.peers.remove(&peer) else {
+            return;
+        };
+        let addr = entry.peer.link.addr();
+        self.end_session(&entry.session);
+        self.by_fragment.remove(&entry.session.credentials.fragment);
+        self.by_addr.remove(&addr);
+        self.shared
+            .peers
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&addr);
+        self.shared.socket.remove_link(addr);
+    }
+}
+
+async fn resolve_places(
+    shared: Arc<Shared>,
+    servers: Vec<ServerAddress>,
+    commands: mpsc::WeakSender<Command>,
+) {
+    let mut places = Vec::new();
+    for server in &servers {
+        places.extend(control::places(&shared, server).await.unwrap_or_default());
+    }
+    // Gone, when the endpoint is.
+    if let Some(commands) = commands.upgrade() {
+        let _ = commands.send(Command::Places(places)).await;
+    }
+}
+
+fn with_port(addr: SocketAddr, port: u16) -> SocketAddr {
+    SocketAddr::new(addr.ip(), port)
+}
+
+/// The one clock of the engine: tokio's, which tests can stop.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}

@@ -1,0 +1,197 @@
+//! Carries out what a session's machines decide.
+
+use std::time::Instant;
+
+use gimlet_net::path::Target;
+use gimlet_proto::id::PeerId;
+use gimlet_proto::message::{PathKind, PathReport, ToServer};
+use gimlet_proto::traversal::{Event, Role, Route};
+
+use super::session::Introduction;
+use super::{Engine, now};
+use crate::control::ServerPlace;
+use crate::event::EndpointEvent;
+use crate::peer::Path;
+
+impl Engine {
+    /// Drains everything a session has to say: the one place where its decisions take effect.
+    pub(super) fn drive(&mut self, id: PeerId) {
+        let now = now();
+        self.drive_introduction(id, now);
+        self.drive_leg(id, now);
+        let Some(entry) = self.peers.get_mut(&id) else {
+            return;
+        };
+        let mut events = Vec::new();
+        while let Some(event) = entry.session.agent.poll_event() {
+            events.push(event);
+        }
+        for event in events {
+            self.apply(id, event, now);
+        }
+        self.transmit(id);
+    }
+
+    fn drive_introduction(&mut self, id: PeerId, now: Instant) {
+        let Some(entry) = self.peers.get_mut(&id) else {
+            return;
+        };
+        if let Introduction::Wanted { at, .. } = &mut entry.session.introduction {
+            let role = entry.session.role;
+            if role == Role::Controlling && *at <= now {
+                match self.server {
+                    Some(_) if entry.peer.is_in_use() => self.introduce(id, now),
+                    // Nobody needs it, or signing in sets a new time.
+                    Some(_) | None => *at = now + super::LINGER,
+                }
+            }
+        }
+    }
+
+    fn drive_leg(&mut self, id: PeerId, now: Instant) {
+        let Some(entry) = self.peers.get_mut(&id) else {
+            return;
+        };
+        let session = &mut entry.session;
+        if let (Some(bind), Some(server)) = (session.leg.handle_timeout(now), self.server) {
+            self.shared
+                .socket
+                .send_plain(server.socket, server.addr, &bind);
+        }
+        if session.leg.is_up() != session.relay_up {
+            session.relay_up = session.leg.is_up();
+            session.agent.handle_relay(session.relay_up, now);
+        }
+        if session.leg.is_gone() && session.introduction == Introduction::Agreed {
+            session.lost_introduction(now);
+        }
+    }
+
+    fn transmit(&mut self, id: PeerId) {
+        let Some(entry) = self.peers.get_mut(&id) else {
+            return;
+        };
+        let session = entry.session.id();
+        while let Some(transmit) = entry.session.agent.poll_transmit() {
+            match (transmit.via, self.server) {
+                (Route::Direct { socket, remote }, _) => {
+                    self.shared
+                        .socket
+                        .send_plain(socket, remote, &transmit.payload);
+                }
+                (Route::Relay, Some(ServerPlace { socket, addr })) => {
+                    self.shared
+                        .socket
+                        .send_relayed(socket, addr, session, &transmit.payload);
+                }
+                (Route::Relay, None) => (),
+            }
+        }
+    }
+
+    fn apply(&mut self, id: PeerId, event: Event, now: Instant) {
+        let Some(entry) = self.peers.get(&id) else {
+            return;
+        };
+        let peer = entry.peer.clone();
+        match event {
+            Event::Allowed { socket, remote } => {
+                let allowed = self.shared.socket.allow(socket, remote, &peer.link);
+                tracing::debug!(peer = %id.short(), %remote, allowed, "address proven");
+            }
+            Event::Disallowed { socket, remote } => {
+                self.shared.socket.disallow(socket, remote, &peer.link);
+            }
+            Event::Selected {
+                route,
+                strategy,
+                rtt,
+            } => {
+                if let Some(rtt) = rtt {
+                    peer.link.set_rtt(rtt);
+                }
+                let path = match route {
+                    Route::Relay => Path { rtt, ..Path::RELAY },
+                    Route::Direct { socket, remote } => Path {
+                        kind: PathKind::Direct,
+                        local: self.local_of(socket, remote),
+                        remote: Some(remote),
+                        rtt,
+                        strategy,
+                    },
+                };
+                self.select(id, route, path, now);
+            }
+            Event::Confirmed { .. } => peer.facts.send_modify(|facts| {
+                facts.moments.confirmed_at.get_or_insert(now);
+            }),
+            Event::Settled(_) => peer.facts.send_modify(|facts| facts.settled = true),
+            // Later versions of the agent may say more than this engine needs.
+            _ => (),
+        }
+        let Some(entry) = self.peers.get(&id) else {
+            return;
+        };
+        let outcome = entry.session.agent.outcome();
+        peer.facts.send_modify(|facts| facts.outcome = outcome);
+    }
+
+    fn select(&mut self, id: PeerId, route: Route, path: Path, now: Instant) {
+        let Some(entry) = self.peers.get(&id) else {
+            return;
+        };
+        let peer = entry.peer.clone();
+        match route {
+            Route::Direct { socket, remote } => {
+                peer.link.set_target(Target::Direct { socket, remote });
+            }
+            Route::Relay => {
+                if let Some(server) = self.server {
+                    peer.link.set_target(relay(server, entry.session.id()));
+                }
+            }
+        }
+        peer.wake_connections();
+        if path.is_direct() {
+            peer.facts.send_modify(|facts| {
+                facts.moments.direct_at.get_or_insert(now);
+            });
+        }
+        let changed = peer.path.send_replace(path) != path;
+        if changed {
+            tracing::info!(peer = %id.short(), %path, "path changed");
+            self.shared
+                .announce(EndpointEvent::PathChanged { peer: id, path });
+            if entry.session.role == Role::Controlling {
+                let report = PathReport {
+                    session: entry.session.id(),
+                    path: path.kind,
+                };
+                self.control.send(ToServer::PathReport(report));
+            }
+        }
+    }
+
+    /// Points a link that has no direct path at its relay session, which may be a new one.
+    pub(super) fn use_relay(&mut self, id: PeerId, server: ServerPlace) {
+        let Some(entry) = self.peers.get(&id) else {
+            return;
+        };
+        if entry.session.agent.selected() == Route::Relay {
+            entry
+                .peer
+                .link
+                .set_target(relay(server, entry.session.id()));
+        }
+        let now = now();
+        self.drive_leg(id, now);
+    }
+}
+
+fn relay(server: ServerPlace, session: gimlet_proto::secret::SessionId) -> Target {
+    Target::Relay {
+        socket: server.socket,
+        server: server.addr,
+        session,
+    }
+}

@@ -1,0 +1,264 @@
+//! This side's leg of a relay session: binds our address at the server and keeps it bound.
+//!
+//! ```text
+//!  Down ──bind──▶ Binding ──bound──▶ Up ──refresh, unanswered three times──▶ Down
+//!    ▲                                │
+//!    ╰──────────── unknown ───────────╯
+//! ```
+//!
+//! A machine without I/O, driven like the others.
+
+use std::time::{Duration, Instant};
+
+use gimlet_proto::frame::{self, BIND_LEN};
+use gimlet_proto::secret::{RelaySecret, SessionId};
+
+/// Gap before the first repeat of a bind; doubled each time.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+
+/// Longest gap between repeats, so that a relay that returns is used within seconds.
+const MAX_RETRY: Duration = Duration::from_secs(2);
+
+/// Gap between binds while all is well: keeps the server's session and the NAT's mapping alive.
+const REFRESH: Duration = Duration::from_secs(15);
+
+/// Binds in a row without an answer after which the relay counts as down.
+const MISSES: u32 = 3;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Not bound; a bind may be on its way.
+    Binding { attempt: u32, repeat_at: Instant },
+    /// Bound. `missed` binds since the last answer.
+    Up { missed: u32, repeat_at: Instant },
+    /// The server does not know the session; only a new introduction helps.
+    Gone,
+}
+
+/// See the [module docs](self).
+#[derive(Debug)]
+pub(super) struct Leg {
+    session: SessionId,
+    secret: RelaySecret,
+    counter: u64,
+    state: State,
+}
+
+impl Leg {
+    /// A leg of a session that is being introduced. The first bind is due at once.
+    pub(super) fn new(session: SessionId, secret: RelaySecret, now: Instant) -> Self {
+        Self {
+            session,
+            secret,
+            counter: 0,
+            state: State::Binding {
+                attempt: 0,
+                repeat_at: now,
+            },
+        }
+    }
+
+    pub(super) fn session(&self) -> SessionId {
+        self.session
+    }
+
+    pub(super) fn secret(&self) -> &RelaySecret {
+        &self.secret
+    }
+
+    /// Whether the server has our address.
+    pub(super) fn is_up(&self) -> bool {
+        matches!(self.state, State::Up { .. })
+    }
+
+    /// Whether the server has forgotten the session.
+    pub(super) fn is_gone(&self) -> bool {
+        self.state == State::Gone
+    }
+
+    /// The server took the bind with this counter.
+    pub(super) fn handle_bound(&mut self, session: SessionId, counter: u64, now: Instant) {
+        // Only the latest proves that the address we have now is the one it knows.
+        if session == self.session && counter == self.counter {
+            self.state = State::Up {
+                missed: 0,
+                repeat_at: now + REFRESH,
+            };
+        }
+    }
+
+    /// The server says that it does not know the session, or not from our address. Nobody signs
+    /// that, so it is only believed after a bind of ours goes unanswered.
+    pub(super) fn handle_unknown(&mut self, session: SessionId, now: Instant) {
+        if session != self.session {
+            return;
+        }
+        match self.state {
+            State::Up { .. } => {
+                self.state = State::Binding {
+                    attempt: 1,
+                    repeat_at: now,
+                }
+            }
+            State::Binding { attempt, .. } if attempt > MISSES => self.state = State::Gone,
+            State::Binding { .. } | State::Gone => (),
+        }
+    }
+
+    /// The server has ended the session, or we have lost the server.
+    pub(super) fn handle_gone(&mut self) {
+        self.state = State::Gone;
+    }
+
+    /// Binds anew: our address may have changed.
+    pub(super) fn rebind(&mut self, now: Instant) {
+        if self.state != State::Gone {
+            self.state = State::Binding {
+                attempt: 0,
+                repeat_at: now,
+            };
+        }
+    }
+
+    /// Advances time; the bind frame to send, if one is due.
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> Option<[u8; BIND_LEN]> {
+        match self.state {
+            State::Binding { attempt, repeat_at } if repeat_at <= now => {
+                let gap = (FIRST_RETRY * (1 << attempt.min(5))).min(MAX_RETRY);
+                self.state = State::Binding {
+                    attempt: attempt + 1,
+                    repeat_at: now + gap,
+                };
+            }
+            State::Up { missed, repeat_at } if repeat_at <= now => {
+                self.state = match missed {
+                    MISSES.. => State::Binding {
+                        attempt: 1,
+                        repeat_at: now + FIRST_RETRY,
+                    },
+                    0 => State::Up {
+                        missed: 1,
+                        repeat_at: now + MAX_RETRY,
+                    },
+                    _ => State::Up {
+                        missed: missed + 1,
+                        repeat_at: now + MAX_RETRY,
+                    },
+                };
+            }
+            State::Binding { .. } | State::Up { .. } | State::Gone => return None,
+        }
+        self.counter += 1;
+        Some(frame::encode_bind(self.session, self.counter, &self.secret))
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) must next be called.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        match self.state {
+            State::Binding { repeat_at, .. } | State::Up { repeat_at, .. } => Some(repeat_at),
+            State::Gone => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SESSION: SessionId = SessionId([1; 8]);
+
+    #[test]
+    fn it_binds_at_once_and_again_until_answered_then_refreshes() {
+        let mut t = Bench::new();
+        assert_eq!(t.next(), (0, 1));
+        assert_eq!(t.next(), (100, 2));
+        t.leg.handle_bound(SESSION, 2, t.now);
+        assert!(t.leg.is_up());
+        assert_eq!(t.next(), (15_100, 3));
+    }
+
+    #[test]
+    fn an_answer_to_an_old_bind_does_not_count() {
+        let mut t = Bench::new();
+        t.next();
+        t.next();
+        t.leg.handle_bound(SESSION, 1, t.now);
+        t.leg.handle_bound(SessionId([2; 8]), 2, t.now);
+        assert!(!t.leg.is_up());
+    }
+
+    #[test]
+    fn a_silent_server_is_noticed_within_a_few_refreshes_and_asked_on_and_on() {
+        let mut t = Bench::new();
+        t.next();
+        t.leg.handle_bound(SESSION, 1, t.now);
+        while t.leg.is_up() {
+            t.next();
+        }
+        assert!(t.elapsed() < 25_000, "{}", t.elapsed());
+        let (before, _) = t.next();
+        for _ in 0..10 {
+            t.next();
+        }
+        assert!(t.elapsed() - before <= 20_000);
+    }
+
+    #[test]
+    fn a_forged_unknown_only_makes_it_bind_again() {
+        let mut t = Bench::new();
+        t.next();
+        t.leg.handle_bound(SESSION, 1, t.now);
+        t.leg.handle_unknown(SESSION, t.now);
+        assert!(!t.leg.is_gone());
+        let (_, counter) = t.next();
+        t.leg.handle_bound(SESSION, counter, t.now);
+        assert!(t.leg.is_up());
+    }
+
+    #[test]
+    fn a_server_that_keeps_saying_unknown_is_believed() {
+        let mut t = Bench::new();
+        for _ in 0..=MISSES + 1 {
+            if t.leg.is_gone() {
+                break;
+            }
+            t.next();
+            t.leg.handle_unknown(SESSION, t.now);
+        }
+        assert!(t.leg.is_gone());
+        assert_eq!(t.leg.poll_timeout(), None);
+    }
+
+    struct Bench {
+        leg: Leg,
+        start: Instant,
+        now: Instant,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let now = Instant::now();
+            Self {
+                leg: Leg::new(SESSION, RelaySecret([7; 32]), now),
+                start: now,
+                now,
+            }
+        }
+
+        /// Runs to the next bind: when it leaves, in milliseconds, and its counter.
+        fn next(&mut self) -> (u128, u64) {
+            loop {
+                self.now = self.leg.poll_timeout().expect("a timer is armed");
+                if let Some(bind) = self.leg.handle_timeout(self.now) {
+                    let payload = &bind[frame::HEADER_LEN..];
+                    let counter = frame::verify_bind(SESSION, payload, &RelaySecret([7; 32]));
+                    return (self.elapsed(), counter.expect("a valid bind"));
+                }
+            }
+        }
+
+        fn elapsed(&self) -> u128 {
+            (self.now - self.start).as_millis()
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The session with one peer: its traversal agent and its leg of the relay.
+//!
+//! The agent outlives relay sessions: when the server was restarted or has forgotten us, the peers
+//! are introduced anew under the same check credentials, and direct paths stay as they are.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gimlet_net::path::{PathSocket, Target};
+use gimlet_proto::candidate::NatClass;
+use gimlet_proto::secret::{Credentials, RelaySecret, SessionId};
+use gimlet_proto::traversal::{Agent, Config, Family, Role, SocketId};
+
+use super::leg::Leg;
+use crate::peer::Peer;
+
+/// First and longest pause before a lost introduction is asked for again.
+const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+
+/// Where the introduction stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Introduction {
+    /// Not asked for: there is no server, or the last attempt failed. Asked at this time.
+    Wanted { at: Instant, attempt: u32 },
+    /// Asked for; the server answers, or says that the peer does not.
+    Asked { attempt: u32 },
+    /// Agreed on by both.
+    Agreed,
+}
+
+/// See the [module docs](self).
+pub(super) struct Session {
+    pub(super) role: Role,
+    pub(super) agent: Agent,
+    pub(super) leg: Leg,
+    pub(super) introduction: Introduction,
+    /// Ours.
+    pub(super) credentials: Credentials,
+    /// The peer's, once known: the same again means the same session over a new relay.
+    pub(super) remote: Option<Credentials>,
+    pub(super) nat_remote: NatClass,
+    /// Whether the agent has been told that the relay is up.
+    pub(super) relay_up: bool,
+}
+
+impl Session {
+    pub(super) fn new(
+        role: Role,
+        id: SessionId,
+        config: Config,
+        sockets: &[(SocketId, Family)],
+        now: Instant,
+    ) -> Self {
+        let credentials = Credentials {
+            fragment: rand::random(),
+            password: rand::random(),
+        };
+        let agent = Agent::new(
+            config,
+            role,
+            credentials.clone(),
+            sockets,
+            rand::random(),
+            now,
+        );
+        Self {
+            role,
+            agent,
+            leg: Leg::new(id, RelaySecret(rand::random()), now),
+            introduction: Introduction::Wanted {
+                at: now,
+                attempt: 0,
+            },
+            credentials,
+            remote: None,
+            nat_remote: NatClass::default(),
+            relay_up: false,
+        }
+    }
+
+    /// The relay session's id now.
+    pub(super) fn id(&self) -> SessionId {
+        self.leg.session()
+    }
+
+    /// Takes a new relay session; the agent and its paths stay.
+    pub(super) fn renew(&mut self, id: SessionId, now: Instant) {
+        self.leg = Leg::new(id, RelaySecret(rand::random()), now);
+    }
+
+    /// Begins traversal anew under the same credentials.
+    pub(super) fn start_over(
+        &mut self,
+        config: Config,
+        sockets: &[(SocketId, Family)],
+        now: Instant,
+    ) {
+        let credentials = self.credentials.clone();
+        self.agent = Agent::new(config, self.role, credentials, sockets, rand::random(), now);
+        self.remote = None;
+        self.relay_up = false;
+    }
+
+    /// The introduction failed or was lost; it is asked for again after a pause.
+    pub(super) fn lost_introduction(&mut self, now: Instant) {
+        let attempt = match self.introduction {
+            Introduction::Wanted { attempt, .. } | Introduction::Asked { attempt } => attempt,
+            Introduction::Agreed => 0,
+        };
+        let pause = (RETRY.0 * (1 << attempt.min(5))).min(RETRY.1);
+        self.introduction = Introduction::Wanted {
+            at: now + pause,
+            attempt: attempt + 1,
+        };
+    }
+
+    pub(super) fn handle_timeout(&mut self, peer: &Arc<Peer>, socket: &PathSocket, now: Instant) {
+        // What was heard since keeps the path's consent fresh without a message per packet.
+        if let (Some(heard_at), Some(Target::Direct { .. })) =
+            (socket.heard_at(&peer.link), peer.link.target())
+        {
+            self.agent.handle_heard(self.agent.selected(), heard_at);
+        }
+        self.agent.set_mtu(peer.current_mtu());
+        self.agent.handle_timeout(now);
+    }
+
+    /// When the session wants to be looked at.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let wanted = match self.introduction {
+            Introduction::Wanted { at, .. } if self.role == Role::Controlling => Some(at),
+            Introduction::Wanted { .. } | Introduction::Asked { .. } | Introduction::Agreed => None,
+        };
+        [self.agent.poll_timeout(), self.leg.poll_timeout(), wanted]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}

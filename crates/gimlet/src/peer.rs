@@ -1,0 +1,163 @@
+//! What endpoint, connections and engine share about one peer.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use gimlet_net::path::Link;
+use gimlet_proto::candidate::NatClass;
+use gimlet_proto::id::PeerId;
+use gimlet_proto::message::RefuseReason;
+use gimlet_proto::traversal::{Outcome, Strategy};
+use tokio::sync::watch;
+
+pub use gimlet_proto::message::PathKind;
+
+/// Over what a session runs right now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Path {
+    /// Relay or direct.
+    pub kind: PathKind,
+    /// Our own address on a direct path; the port is that of the socket.
+    pub local: Option<SocketAddr>,
+    /// The peer's address on a direct path.
+    pub remote: Option<SocketAddr>,
+    /// Round-trip time that a check measured when the path was chosen.
+    pub rtt: Option<Duration>,
+    /// How a direct path was found.
+    pub strategy: Option<Strategy>,
+}
+
+impl Path {
+    pub(crate) const RELAY: Self = Self {
+        kind: PathKind::Relay,
+        local: None,
+        remote: None,
+        rtt: None,
+        strategy: None,
+    };
+
+    /// Whether packets go straight to the peer.
+    pub fn is_direct(&self) -> bool {
+        self.kind == PathKind::Direct
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.kind, self.remote) {
+            (PathKind::Relay, _) => f.write_str("the relay"),
+            (PathKind::Direct, Some(remote)) => write!(f, "a direct path to {remote}"),
+            (PathKind::Direct, None) => f.write_str("a direct path"),
+        }
+    }
+}
+
+/// Where the introduction stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Asked for; no answer yet.
+    Introducing,
+    /// Both sides agreed.
+    Introduced,
+    /// It did not come about.
+    Refused(RefuseReason),
+}
+
+/// When things happened in the current session.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Moments {
+    pub(crate) introduced_at: Option<Instant>,
+    pub(crate) direct_at: Option<Instant>,
+    pub(crate) confirmed_at: Option<Instant>,
+}
+
+/// What is known of the session besides its path.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Facts {
+    pub(crate) moments: Moments,
+    pub(crate) outcome: Outcome,
+    pub(crate) settled: bool,
+    pub(crate) nat_local: NatClass,
+    pub(crate) nat_remote: NatClass,
+}
+
+/// One peer, as long as anybody here has to do with it.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) id: PeerId,
+    pub(crate) link: Arc<Link>,
+    pub(crate) phase: watch::Sender<Phase>,
+    pub(crate) path: watch::Sender<Path>,
+    pub(crate) facts: watch::Sender<Facts>,
+    connections: Mutex<Vec<quinn::Connection>>,
+    /// Dials and handshakes that are under way: the session is wanted although no connection is up.
+    wanted: AtomicUsize,
+}
+
+impl Peer {
+    pub(crate) fn new(id: PeerId, link: Arc<Link>) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            link,
+            phase: watch::Sender::new(Phase::Introducing),
+            path: watch::Sender::new(Path::RELAY),
+            facts: watch::Sender::default(),
+            connections: Mutex::default(),
+            wanted: AtomicUsize::new(0),
+        })
+    }
+
+    pub(crate) fn add_connection(&self, connection: quinn::Connection) {
+        self.connections().push(connection);
+    }
+
+    pub(crate) fn remove_connection(&self, connection: &quinn::Connection) {
+        self.connections()
+            .retain(|held| held.stable_id() != connection.stable_id());
+    }
+
+    /// Whether the session is of use to anybody.
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed) > 0 || !self.connections().is_empty()
+    }
+
+    /// Keeps the session wanted until dropped.
+    pub(crate) fn want(self: &Arc<Self>) -> Wanted {
+        self.wanted.fetch_add(1, Ordering::Relaxed);
+        Wanted(self.clone())
+    }
+
+    /// Lets every connection send at once what the new path has room for, instead of at its next
+    /// timer.
+    pub(crate) fn wake_connections(&self) {
+        for connection in self.connections().iter() {
+            // The value is the one it has; what counts is that the connection looks again.
+            connection.set_send_window(gimlet_net::transport::SEND_WINDOW);
+        }
+    }
+
+    /// The largest datagram that any connection sends.
+    pub(crate) fn current_mtu(&self) -> u16 {
+        let mtu = |connection: &quinn::Connection| connection.stats().path.current_mtu;
+        self.connections().iter().map(mtu).max().unwrap_or(0)
+    }
+
+    fn connections(&self) -> std::sync::MutexGuard<'_, Vec<quinn::Connection>> {
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// See [`Peer::want`].
+#[derive(Debug)]
+pub(crate) struct Wanted(Arc<Peer>);
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.0.wanted.fetch_sub(1, Ordering::Relaxed);
+    }
+}
