@@ -1,0 +1,294 @@
+//! A simulated internet with servers and peers on it.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use gimlet::{Endpoint, Identity, Network, ServerAddress};
+use gimlet_server::{Config, Server, ServerHandle, Sockets};
+use gimlet_sim::{HostId, LinkConfig, Net, NodeId, RouterId, RouterKind};
+use quinn::AsyncUdpSocket;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::socket::SimSocket;
+
+/// UDP port of peers; behind port-preserving NATs it shows outside as well.
+const PEER_PORT: u16 = 7000;
+
+/// UDP port of servers.
+const SERVER_PORT: u16 = 3478;
+
+/// Uplinks of 10 ms each way: 40 ms round trip between any two hosts, 80 ms over a server.
+pub fn rtt_40ms() -> LinkConfig {
+    LinkConfig::with_delay(Duration::from_millis(10))
+}
+
+/// The network, and the sockets at its edge.
+pub(crate) struct Wire {
+    net: Mutex<Net>,
+    sockets: Mutex<HashMap<(HostId, SocketAddr), Arc<SimSocket>>>,
+    changed: Notify,
+}
+
+impl Wire {
+    pub(crate) fn send(&self, host: HostId, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
+        let mut net = self.net.lock().expect("the network does not panic");
+        net.send(now(), host, from, to, datagram.to_vec());
+        self.changed.notify_one();
+    }
+
+    /// Carries packets until the world is dropped.
+    async fn run(self: Arc<Self>) {
+        loop {
+            let next = self.deliver();
+            let changed = self.changed.notified();
+            match next {
+                Some(at) => tokio::select! {
+                    () = tokio::time::sleep_until(at.into()) => (),
+                    () = changed => (),
+                },
+                None => changed.await,
+            }
+        }
+    }
+
+    /// Delivers what is due; returns when the next packet is.
+    fn deliver(&self) -> Option<Instant> {
+        let mut net = self.net.lock().expect("the network does not panic");
+        while let Some(delivery) = net.poll_delivery(now()) {
+            let sockets = self.sockets.lock().expect("no socket panics");
+            if let Some(socket) = sockets.get(&(delivery.host, delivery.dst)) {
+                socket.deliver(delivery.src, delivery.payload);
+            }
+        }
+        net.poll_timeout()
+    }
+}
+
+/// Where a host is: how to bind sockets on it.
+#[derive(Clone)]
+pub struct Place {
+    wire: Arc<Wire>,
+    /// The host in the network.
+    pub host: HostId,
+}
+
+impl Place {
+    fn bind(&self, ip: IpAddr, port: u16) -> Arc<SimSocket> {
+        let local = SocketAddr::new(ip, port);
+        let socket = SimSocket::new(self.wire.clone(), self.host, local);
+        let mut sockets = self.wire.sockets.lock().expect("no socket panics");
+        sockets.insert((self.host, local), socket.clone());
+        socket
+    }
+
+    fn addrs(&self) -> Vec<IpAddr> {
+        self.wire
+            .net
+            .lock()
+            .expect("the network does not panic")
+            .addrs(self.host)
+            .to_vec()
+    }
+
+    /// The sockets and addresses of a peer on this host.
+    pub fn network(&self) -> Network {
+        let addrs = self.addrs();
+        let sockets = addrs
+            .iter()
+            .map(|&ip| self.bind(ip, PEER_PORT) as Arc<dyn AsyncUdpSocket>)
+            .collect();
+        Network::custom(sockets, move |_| addrs.clone())
+    }
+}
+
+/// A peer's endpoint and where it is.
+pub struct Peer {
+    /// The endpoint.
+    pub endpoint: Endpoint,
+    /// Its host.
+    pub place: Place,
+}
+
+/// See the [module docs](self). Needs a current-thread runtime with paused time.
+pub struct World {
+    wire: Arc<Wire>,
+    pump: JoinHandle<()>,
+    next: u8,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.pump.abort();
+    }
+}
+
+impl World {
+    /// An empty internet.
+    pub fn new(seed: u64) -> Self {
+        if std::env::var_os("RUST_LOG").is_some() {
+            // Fails when a test before has set it already, which is as good.
+            let _ = tracing_subscriber::fmt()
+                .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+                .with_test_writer()
+                .try_init();
+        }
+        let wire = Arc::new(Wire {
+            net: Mutex::new(Net::new(seed, now())),
+            sockets: Mutex::default(),
+            changed: Notify::new(),
+        });
+        let pump = tokio::spawn(wire.clone().run());
+        Self {
+            wire,
+            pump,
+            next: 1,
+        }
+    }
+
+    /// Changes or asks the network.
+    pub fn net<T>(&self, act: impl FnOnce(&mut Net) -> T) -> T {
+        act(&mut self.wire.net.lock().expect("the network does not panic"))
+    }
+
+    /// A host with these addresses.
+    pub fn host(&mut self, parent: Option<RouterId>, addrs: &[&str], link: LinkConfig) -> Place {
+        let addrs = addrs
+            .iter()
+            .map(|ip| ip.parse().expect("an IP address"))
+            .collect();
+        let host = self.net(|net| net.add_host(parent, addrs, link));
+        Place {
+            wire: self.wire.clone(),
+            host,
+        }
+    }
+
+    /// A host on the internet, or behind routers of its own; the outermost router has the uplink.
+    pub fn site(&mut self, routers: &[RouterKind], link: LinkConfig) -> Place {
+        let n = self.next;
+        self.next += 1;
+        let mut parent = None;
+        for (depth, kind) in routers.iter().enumerate() {
+            let outside: IpAddr = match depth {
+                0 => IpAddr::from([198, 51, 100, n]),
+                depth => IpAddr::from([100, 64, depth as u8, n]),
+            };
+            // A firewall lets addresses through unchanged: the host behind it is as public.
+            let uplink = if depth == 0 {
+                link.clone()
+            } else {
+                LinkConfig::default()
+            };
+            let kind = kind.clone();
+            parent = Some(self.net(|net| net.add_router(parent, kind, vec![outside], uplink)));
+        }
+        let behind_nat = routers
+            .iter()
+            .any(|kind| matches!(kind, RouterKind::Nat(_)));
+        let addr = match behind_nat {
+            true => format!("192.168.{n}.2"),
+            false => format!("203.0.113.{}", 100 + n),
+        };
+        let own_link = if routers.is_empty() {
+            link.clone()
+        } else {
+            LinkConfig::default()
+        };
+        self.host(parent, &[&addr], own_link)
+    }
+
+    /// A server on the internet, running until the returned guard is dropped.
+    pub fn server(&mut self, link: LinkConfig) -> RunningServer {
+        let place = self.host(None, &["203.0.113.1"], link);
+        self.server_at(&place, Config::on_loopback())
+    }
+
+    /// A server on a given host, for example the same again after it was stopped.
+    pub fn server_at(&mut self, place: &Place, config: Config) -> RunningServer {
+        let ip = place.addrs()[0];
+        let sockets = Sockets {
+            main: place.bind(ip, SERVER_PORT),
+            alt: Some(place.bind(ip, SERVER_PORT + 1)),
+        };
+        let server = Server::with_sockets(config, sockets).expect("a server in memory starts");
+        let (address, handle) = (server.address(), server.handle());
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            // Dropping the guard stops it as well.
+            server
+                .run(async { drop(stopped.await) })
+                .await
+                .expect("a simulated server runs");
+        });
+        RunningServer {
+            address,
+            handle,
+            place: place.clone(),
+            stop: Some(stop),
+            task,
+        }
+    }
+
+    /// A peer on `place`, signing in to `server`.
+    pub async fn peer(
+        &self,
+        place: Place,
+        server: &ServerAddress,
+        configure: impl FnOnce(gimlet::Builder) -> gimlet::Builder,
+    ) -> Peer {
+        let builder = Endpoint::builder()
+            .identity(Identity::generate())
+            .server(server.clone())
+            .alpns(vec![b"test/1".to_vec()])
+            .network(place.network());
+        let endpoint = configure(builder)
+            .bind()
+            .await
+            .expect("simulated sockets bind");
+        Peer { endpoint, place }
+    }
+
+    /// Makes everything to and from a node vanish, or pass again.
+    pub fn set_dark(&self, node: impl Into<NodeId>, dark: bool) {
+        self.net(|net| net.set_dark(node, dark));
+    }
+}
+
+/// A server that runs until it is stopped or this is dropped.
+pub struct RunningServer {
+    /// The line to paste.
+    pub address: ServerAddress,
+    /// Its counters and events.
+    pub handle: ServerHandle,
+    /// Its host.
+    pub place: Place,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl RunningServer {
+    /// Stops it gracefully.
+    pub async fn stop(mut self) {
+        drop(self.stop.take());
+        // A panic of the server is the test's.
+        (&mut self.task).await.expect("the server does not panic");
+    }
+
+    /// Kills it without a word.
+    pub fn kill(self) {
+        self.task.abort();
+    }
+}
+
+impl Drop for RunningServer {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+    }
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}

@@ -1,0 +1,3 @@
+//! Cross-crate scenarios. One binary, a module a topic.
+
+mod timing;
