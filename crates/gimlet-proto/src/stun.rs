@@ -3,7 +3,7 @@
 //!
 //! The only module that names `stun-rs`. That crate verifies integrity only where it is present,
 //! accepts trailing bytes and repeated FINGERPRINTs, so every decoder here first checks the exact
-//! layout with [`layout`], and treats `stun-rs` as the parser of attribute values alone.
+//! layout by itself, and treats `stun-rs` as the parser of attribute values alone.
 
 mod binding;
 mod check;

@@ -6,6 +6,7 @@ mod requests;
 mod responses;
 mod sending;
 mod settling;
+mod timers;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -15,11 +16,9 @@ use self::remote::Remote;
 use self::sending::Sent;
 use self::settling::Attempt;
 use super::budget::Budget;
-use super::config::{
-    ANSWERS_PER_SECOND, CHECKS_AT_ONCE, CHECKS_PER_SECOND, KEPT, MAX_QUEUE, MIN_MTU,
-};
+use super::config::{ANSWERS_PER_SECOND, CHECKS_AT_ONCE, CHECKS_PER_SECOND, MAX_QUEUE, MIN_MTU};
 use super::entropy::Entropy;
-use super::path::{Origin, Path, Standing, State, Step};
+use super::path::{Origin, Path, State};
 use super::rank::Rank;
 use super::{Config, Dropped, Event, Family, Outcome, Role, Route, SocketId, Transmit};
 use crate::candidate::{Candidate, MAX_CANDIDATES, NatClass};
@@ -137,11 +136,13 @@ impl Agent {
 
     /// Holds direct checks back until `until`, or until one of the other side comes in.
     ///
-    /// For the accepting side: call it before [`handle_remote`](Self::handle_remote) with the moment
-    /// at which the dialer learns of us, about one round trip to the server from now. A check that
-    /// reaches the dialer's router before the dialer has sent is wasted, and on routers that accept
-    /// packets for themselves it takes the announced port away from the dialer. It costs nothing:
-    /// the dialer cannot use a path before that moment anyway. Default: no hold.
+    /// For the accepting side, before [`handle_remote`](Self::handle_remote): one of its own round
+    /// trips to the server from when its answer leaves. A check that reaches the dialer's router
+    /// before the dialer has sent is wasted, and on routers that accept packets for themselves it
+    /// takes the announced port away from the dialer. One own round trip is right wherever the three
+    /// are: as long as no detour is shorter than the straight way, neither side's first check
+    /// reaches the other's router before that has let one out. It costs nothing, since the dialer
+    /// can use no path before its own check is answered. Default: no hold.
     pub fn hold_checks(&mut self, until: Instant) {
         self.hold_until = Some(until);
     }
@@ -260,16 +261,7 @@ impl Agent {
 
     /// Advances time. Calling it early is a no-op.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let mut due: Vec<_> = self
-            .paths
-            .values()
-            .filter(|path| path.next_at().is_some_and(|at| at <= now))
-            .map(|path| (path.rank, path.route))
-            .collect();
-        due.sort_unstable();
-        for (_, route) in due {
-            self.step(route, now);
-        }
+        self.step_due(now);
         self.pace(now);
         self.repeat_nomination(now);
         self.finish(now);
@@ -316,82 +308,6 @@ impl Agent {
     /// What came of the attempt so far.
     pub fn outcome(&self) -> Outcome {
         self.outcome
-    }
-
-    /// Lets a path whose timer fired do what is due.
-    fn step(&mut self, route: Route, now: Instant) {
-        let ready_at = self.checks.ready_at(now);
-        let standing = self.standing(route);
-        let Some(path) = self.paths.get_mut(&route) else {
-            return;
-        };
-        if path.next_at().is_none_or(|at| at > now) {
-            return;
-        }
-        if ready_at > now {
-            path.set_next_at(ready_at);
-            return;
-        }
-        match path.step(now, standing, &self.config) {
-            Step::Send(size) => self.send_check(route, size, now),
-            Step::Lost if route == self.selected => {
-                self.outcome.counts.paths_lost += 1;
-                self.rouse(now);
-            }
-            Step::Lost | Step::GaveUp => (),
-        }
-    }
-
-    /// Looks for a way out while the selected path is doubted or lost: what killed it may have killed
-    /// the reserve too, so that must answer again before it is chosen, and paths that were only
-    /// given up as surplus are tried anew.
-    fn rouse(&mut self, now: Instant) {
-        let mut stale = Vec::new();
-        for path in self.paths.values_mut().filter(|p| p.route.is_direct()) {
-            if path.is_stale(now) {
-                path.suspect(now);
-                stale.push(path.route);
-            } else if path.state == State::Idle && path.proven > 0 {
-                path.renew();
-            }
-        }
-        for route in stale {
-            self.step(route, now);
-        }
-        self.burst(now);
-    }
-
-    fn standing(&self, route: Route) -> Standing {
-        let selected = route == self.selected;
-        let rank = |route| self.paths.get(&route).map_or(Rank::Relay, |p| p.rank);
-        let mut reserve: Vec<_> = self
-            .paths
-            .values()
-            .filter(|p| p.route.is_direct() && p.route != self.selected && p.is_usable())
-            .map(Path::order)
-            .collect();
-        reserve.sort_unstable();
-        Standing {
-            selected,
-            pinned: selected || route == Route::Relay || self.lead.nominated() == Some(route),
-            kept: reserve.iter().take(KEPT).any(|&(_, kept)| kept == route),
-            hopeless: self.selected.is_direct() && rank(route) >= rank(self.selected),
-            mtu: self.mtu,
-        }
-    }
-
-    /// Starts or stops checking the relay, as its state and ours allow.
-    fn check_relay(&mut self, now: Instant) {
-        if self.relay_up && self.remote.is_some() {
-            self.relay().start(now);
-            self.step(Route::Relay, now);
-        }
-    }
-
-    fn relay(&mut self) -> &mut Path {
-        self.paths
-            .get_mut(&Route::Relay)
-            .expect("made in new() and never removed")
     }
 
     /// What every input ends with: choose, then see whether the attempt is over.

@@ -180,7 +180,7 @@ fn any_site() -> impl Strategy<Value = Site> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
     #[test]
     fn any_two_sites_are_joined_as_the_oracle_says(
@@ -188,11 +188,15 @@ proptest! {
         dialer in any_site(),
         acceptor in any_site(),
         delay in 0..40u64,
-        hold: bool,
     ) {
+        let classes = [dialer.class(Family::V4), acceptor.class(Family::V4)];
         let mut plan = Plan::new(seed, dialer, acceptor);
         plan.delay = Duration::from_millis(delay / 2 * 2);
-        plan.hold = hold;
-        assert_as_the_oracle_says(plan);
+        assert_as_the_oracle_says(plan.clone());
+        // The oracle lets both sides start together. A side that starts early may open a chain of
+        // boxes that would stay shut, but must never lose a path by it.
+        plan.hold = false;
+        let possible = oracle(classes[0], classes[1]).is_direct();
+        prop_assert!(plan.play().is_direct() || !possible);
     }
 }

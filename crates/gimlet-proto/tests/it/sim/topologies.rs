@@ -99,3 +99,24 @@ fn holding_checks_back_saves_the_ports_of_routers_that_early_packets_take_them_f
         }
     }
 }
+
+#[test]
+fn holding_back_for_one_own_round_trip_is_right_however_far_the_sides_are() {
+    let linux = || {
+        Site::behind_nat(NatConfig {
+            early_probe_moves_mapping: true,
+            ..NatConfig::strict()
+        })
+    };
+    for far in [[0, 0], [200, 0], [0, 200], [50, 130], [1, 0], [0, 1]] {
+        let mut plan = Plan::new(1, linux(), linux());
+        plan.delay = Duration::from_millis(10);
+        plan.extra_delay = far.map(Duration::from_millis);
+        let world = play(plan);
+        assert!(world.is_direct(), "{far:?}");
+        // Relayed there and back, then one direct round trip: the floor.
+        let [a, b] = far;
+        let floor = Duration::from_millis(40 + 2 * (a + b) + 20 + 2 * (a + b));
+        assert_eq!(world.direct_at(DIALER), Some(floor), "{far:?}");
+    }
+}

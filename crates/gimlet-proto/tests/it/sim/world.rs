@@ -32,6 +32,8 @@ pub(crate) struct Plan {
     pub(crate) shared: Site,
     /// One way between any two of dialer, acceptor and server, a multiple of 2.
     pub(crate) delay: Duration,
+    /// How much farther away each side is.
+    pub(crate) extra_delay: [Duration; 2],
     pub(crate) loss: f64,
     pub(crate) ipv6: bool,
     pub(crate) ipv4: bool,
@@ -48,6 +50,7 @@ impl Plan {
             sites: [dialer, acceptor],
             shared: Site::public(),
             delay: Duration::ZERO,
+            extra_delay: [Duration::ZERO; 2],
             loss: 0.0,
             ipv6: false,
             ipv4: true,
@@ -131,7 +134,10 @@ impl World {
         }
         let peers = [DIALER, ACCEPTOR].map(|who| {
             let (mut parent, mut outermost) = (parent, None);
-            let mut link = uplink.clone();
+            let mut link = LinkConfig {
+                delay: uplink.delay + plan.extra_delay[who],
+                ..uplink.clone()
+            };
             for (n, layer) in plan.sites[who].layers.iter().enumerate().rev() {
                 let outside = vec![
                     ip(format!("203.0.{}.{}", 110 + n, 1 + who)),
@@ -191,7 +197,8 @@ impl World {
                         .send(self.now, host, socket, server_for(socket), request);
                 }
             }
-            self.run(4 * self.plan.delay + Duration::from_millis(1));
+            let [extra, more] = self.plan.extra_delay;
+            self.run(4 * self.plan.delay + 2 * (extra + more) + Duration::from_millis(1));
         }
     }
 
@@ -221,7 +228,8 @@ impl World {
 
     fn post(&mut self, to: usize, letter: Letter) {
         self.posted += 1;
-        let at = self.now + 2 * self.plan.delay;
+        let [extra, more] = self.plan.extra_delay;
+        let at = self.now + 2 * self.plan.delay + extra + more;
         self.letters.push((at, self.posted, to, letter));
     }
 
@@ -341,7 +349,8 @@ impl World {
             let own = self.peers[ACCEPTOR].candidates();
             self.post(DIALER, Letter::Introduction(own));
             if self.plan.hold {
-                let until = self.now + 2 * self.plan.delay;
+                let to_server = self.plan.delay + self.plan.extra_delay[ACCEPTOR];
+                let until = self.now + 2 * to_server;
                 self.act(ACCEPTOR, |agent, _| agent.hold_checks(until));
             }
         }
