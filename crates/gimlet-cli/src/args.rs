@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::seam::{Name, ServerAddress};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use gimlet::{Name, ServerAddress};
 use serde::Deserialize;
 
 const AFTER_HELP: &str = "\
@@ -94,7 +94,7 @@ pub(crate) enum Command {
 #[derive(Debug, Default, Args)]
 pub(crate) struct ServeArgs {
     /// UDP address to listen on; port 0 takes a free one [env: GIMLET_LISTEN] [default:
-    /// 0.0.0.0:13000]
+    /// [::]:13000, every interface]
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) listen: Option<SocketAddr>,
     /// Folder of the server's key, token and names [env: GIMLET_STATE] [default: the user's state

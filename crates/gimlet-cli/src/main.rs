@@ -4,13 +4,19 @@
 //! environment and configuration file had their say. Each command is a module of [`commands`].
 
 mod args;
+mod changes;
 mod cli;
 mod commands;
+mod conversation;
+mod describe;
+mod event;
 mod exit;
+mod failure;
 mod logging;
 mod output;
+mod policy;
 mod protocol;
-mod seam;
+mod service;
 mod session;
 mod settings;
 mod terminal;

@@ -29,14 +29,25 @@ impl Output {
 
     /// Prints a result on standard output, at once.
     pub(crate) fn print<T: Serialize + fmt::Display>(&self, value: &T) -> io::Result<()> {
-        let mut out = anstream::stdout().lock();
+        self.line(self.render(value))
+    }
+
+    /// A result as one JSON line or as text, without a line end.
+    pub(crate) fn render<T: Serialize + fmt::Display>(&self, value: &T) -> String {
         match self.json {
-            true => {
-                serde_json::to_writer(&mut out, value)?;
-                out.write_all(b"\n")?;
-            }
-            false => writeln!(out, "{value}")?,
+            true => json(value),
+            false => value.to_string(),
         }
+    }
+
+    /// Prints what is rendered already.
+    pub(crate) fn text(&self, value: &impl fmt::Display) -> io::Result<()> {
+        self.line(value)
+    }
+
+    fn line(&self, line: impl fmt::Display) -> io::Result<()> {
+        let mut out = anstream::stdout().lock();
+        writeln!(out, "{line}")?;
         out.flush()
     }
 
@@ -47,6 +58,11 @@ impl Output {
             let _ = writeln!(anstream::stderr().lock(), "{text}");
         }
     }
+}
+
+/// A value as one line of JSON.
+pub(crate) fn json<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("what we print has text keys and finite numbers")
 }
 
 /// Milliseconds with one decimal: what every `_ms` key holds.

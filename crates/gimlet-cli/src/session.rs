@@ -1,1 +1,166 @@
-//! stub
+//! From settings to an endpoint, and from what a person typed to a connection.
+
+use std::time::Duration;
+
+use gimlet::{
+    AcceptPolicy, Connection, Endpoint, Identity, Name, PeerId, Resolved, SendStream, SignedIn,
+};
+
+use crate::exit::{Failure, Status};
+use crate::output::Output;
+use crate::settings::Settings;
+
+/// How long leaving waits for the peer to acknowledge the last bytes.
+const LINGER: Duration = Duration::from_secs(3);
+
+/// What every command is given.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) settings: Settings,
+    pub(crate) output: Output,
+}
+
+/// A peer found, and how a person calls it.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    pub(crate) peer: PeerId,
+    pub(crate) label: String,
+}
+
+impl Context {
+    /// My key.
+    pub(crate) fn identity(&self) -> Result<Identity, Failure> {
+        Identity::load_or_create(self.settings.identity()?).map_err(Failure::from)
+    }
+
+    /// Works with an endpoint, and signs out whatever came of it: a peer that just vanishes is
+    /// listed until its lease runs out.
+    pub(crate) async fn with<T>(
+        &self,
+        alpns: &[&[u8]],
+        policy: AcceptPolicy,
+        work: impl AsyncFnOnce(&Endpoint) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let endpoint = self.bind(alpns, policy).await?;
+        let done = work(&endpoint).await;
+        endpoint.close().await;
+        done
+    }
+
+    /// The same for commands that only dial, and that Ctrl-C ends.
+    pub(crate) async fn dialling<T>(
+        &self,
+        work: impl AsyncFnOnce(&Endpoint) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let work = async |endpoint: &Endpoint| unless_interrupted(work(endpoint)).await;
+        self.with(&[], AcceptPolicy::Nobody, work).await
+    }
+
+    /// Opens the sockets; signing in goes on in the background.
+    pub(crate) async fn bind(
+        &self,
+        alpns: &[&[u8]],
+        policy: AcceptPolicy,
+    ) -> Result<Endpoint, Failure> {
+        let settings = &self.settings;
+        if settings.servers.is_empty() {
+            return Err(
+                Failure::new(Status::Usage, anyhow::anyhow!("no server is named")).hint(
+                    "put the line `gimlet serve` printed into GIMLET_SERVER, or after --server",
+                ),
+            );
+        }
+        let mut builder = Endpoint::builder()
+            .identity(self.identity()?)
+            .alpns(alpns.iter().map(|alpn| alpn.to_vec()).collect())
+            .accept(policy)
+            .relay_only(settings.relay_only);
+        for server in &settings.servers {
+            builder = builder.server(server.clone());
+        }
+        if let Some(name) = &settings.name {
+            builder = builder.name(name.clone());
+        }
+        builder.bind().await.map_err(Failure::bind)
+    }
+}
+
+/// Ends work on Ctrl-C, so that goodbyes can still be said.
+pub(crate) async fn unless_interrupted<T>(
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::select! {
+        done = work => done,
+        () = interrupted() => Err(Failure::new(Status::Failed, anyhow::anyhow!("interrupted"))),
+    }
+}
+
+/// Waits for the sign-in.
+pub(crate) async fn online(endpoint: &Endpoint) -> Result<SignedIn, Failure> {
+    endpoint.online().await.map_err(Failure::sign_in)
+}
+
+/// Finds who is meant.
+pub(crate) async fn find(endpoint: &Endpoint, text: &str) -> Result<Found, Failure> {
+    let resolved = endpoint.resolve(text).await.map_err(Failure::resolve)?;
+    Ok(Found::from(resolved))
+}
+
+/// Finds and connects.
+pub(crate) async fn dial(
+    endpoint: &Endpoint,
+    text: &str,
+    alpn: &[u8],
+) -> Result<(Found, Connection), Failure> {
+    let found = find(endpoint, text).await?;
+    let connection = (endpoint.connect(found.peer, alpn).await)
+        .map_err(|error| Failure::connect(error, &found.label))?;
+    Ok((found, connection))
+}
+
+impl Found {
+    /// Whether that is what somebody typed to mean this peer.
+    pub(crate) fn is(&self, text: &str) -> bool {
+        self.label == text || self.peer.to_string() == text
+    }
+}
+
+impl From<Resolved> for Found {
+    fn from(resolved: Resolved) -> Self {
+        Self {
+            peer: resolved.peer,
+            label: label(resolved.peer, resolved.name.as_ref()),
+        }
+    }
+}
+
+/// How a person calls a peer.
+pub(crate) fn label(peer: PeerId, name: Option<&Name>) -> String {
+    name.map_or_else(|| peer.short(), Name::to_string)
+}
+
+/// Finishes a stream and waits until the peer has acknowledged all of it, within reason.
+pub(crate) async fn finish(send: &mut SendStream) {
+    // Already finished, or the peer has stopped it: nothing is left to wait for either way.
+    let _ = send.finish();
+    let _ = tokio::time::timeout(LINGER, send.stopped()).await;
+}
+
+/// Ctrl-C, or being told to end.
+pub(crate) async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut term) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => (),
+                _ = term.recv() => (),
+            }
+            return;
+        }
+    }
+    // Where no signal can be caught, the system's default ends us.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

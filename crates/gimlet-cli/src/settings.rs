@@ -3,21 +3,20 @@
 mod file;
 
 use std::collections::HashSet;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::seam::{Name, PeerId, ServerAddress};
 use anyhow::Context as _;
 use etcetera::BaseStrategy as _;
+use gimlet::{Name, PeerId, ServerAddress};
 
 use crate::args::{Accept, AcceptArgs, GlobalArgs, ServeArgs};
 use crate::exit::{Failure, Status};
 pub(crate) use file::File;
 
-/// Where `serve` listens unless told otherwise.
-const DEFAULT_LISTEN: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 13_000);
+/// Where `serve` listens unless told otherwise: every interface, both families.
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 13_000);
 
 /// Longest file of known peers read: a few thousand ids. A larger one is some other file.
 const MAX_KNOWN_FILE: u64 = 1 << 20;

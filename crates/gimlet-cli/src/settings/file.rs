@@ -9,7 +9,7 @@
 //! known_peers = ["..."]         # peer ids
 //!
 //! [serve]
-//! listen = "0.0.0.0:13000"
+//! listen = "[::]:13000"
 //! state = "/var/lib/gimlet"
 //! token = "..."                 # or: open = true
 //! ```
@@ -18,8 +18,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::seam::{Name, PeerId, ServerAddress};
 use anyhow::Context as _;
+use gimlet::{Name, PeerId, ServerAddress};
 use serde::de::{Deserialize, Deserializer, Error as _};
 
 use crate::args::Accept;

@@ -120,7 +120,7 @@ fn serve_takes_flags_environment_and_file_in_that_order() {
 fn serve_has_defaults_for_everything() {
     let found = settings(&GlobalArgs::default(), &[], "").unwrap();
     let serve = found.serve(&ServeArgs::default(), &no_env).unwrap();
-    assert_eq!(serve.listen, "0.0.0.0:13000".parse().unwrap());
+    assert_eq!(serve.listen, "[::]:13000".parse().unwrap());
     assert!(serve.state.ends_with("gimlet"));
     assert_eq!(serve.entry, Entry::OwnToken);
 }

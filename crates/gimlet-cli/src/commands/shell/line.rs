@@ -24,6 +24,8 @@ pub(super) enum Command<'a> {
     Whoami,
     Punch(&'a str),
     Leave,
+    Accept(&'a str),
+    Deny(&'a str),
     Login,
     Logout,
     Exit,
@@ -36,13 +38,14 @@ whoami       my id, my addresses as seen from outside, my NAT
 list         who is online, and the sessions between them
 punch PEER   connect to a peer by name or id; then what you type goes there
 leave        end the conversation with that peer
+accept PEER  take a request to connect, where you are asked; deny PEER turns it away
 login        sign in to the server
 logout       sign out; conversations go on
 exit         leave the shell, as Ctrl-D does
 A line that begins with a blank is always sent: ' list' says \"list\".";
 
 /// Understands a line.
-pub(super) fn parse(line: &str) -> Line<'_> {
+pub(super) fn parse<'a>(line: &'a str) -> Line<'a> {
     if let Some(text) = line.strip_prefix(' ') {
         return match text.trim().is_empty() {
             true => Line::Empty,
@@ -58,6 +61,10 @@ pub(super) fn parse(line: &str) -> Line<'_> {
         None => Line::Command(command),
         Some(_) => Line::Misused(usage),
     };
+    let with_peer = |command: fn(&'a str) -> Command<'a>, usage| match (argument, more) {
+        (Some(peer), None) => Line::Command(command(peer)),
+        _ => Line::Misused(usage),
+    };
     match first {
         "help" => plain(Command::Help, "help"),
         "list" => plain(Command::List, "list"),
@@ -66,10 +73,9 @@ pub(super) fn parse(line: &str) -> Line<'_> {
         "login" => plain(Command::Login, "login"),
         "logout" => plain(Command::Logout, "logout"),
         "exit" => plain(Command::Exit, "exit"),
-        "punch" => match (argument, more) {
-            (Some(peer), None) => Line::Command(Command::Punch(peer)),
-            _ => Line::Misused("punch PEER"),
-        },
+        "punch" => with_peer(Command::Punch, "punch PEER"),
+        "accept" => with_peer(Command::Accept, "accept PEER"),
+        "deny" => with_peer(Command::Deny, "deny PEER"),
         _ => Line::Text(line),
     }
 }
@@ -104,7 +110,7 @@ mod tests {
     #[test]
     fn help_names_every_command() {
         for word in [
-            "help", "whoami", "list", "punch", "leave", "login", "logout", "exit",
+            "help", "whoami", "list", "punch", "leave", "accept", "deny", "login", "logout", "exit",
         ] {
             assert!(HELP.contains(word));
             assert!(!matches!(parse(word), Line::Text(_)), "{word}");

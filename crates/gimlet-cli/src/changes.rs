@@ -1,0 +1,93 @@
+//! What an endpoint that stays signed in has to tell: sign-ins, sign-outs, and who its guests are.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::pending;
+
+use gimlet::{Connection, Endpoint, EndpointEvent, Name, PeerId, SignInError};
+use tokio::sync::broadcast::{self, error::RecvError};
+
+use crate::event::{Event, Who};
+use crate::session::{self, Found};
+
+/// Names remembered. When a server sends more strangers than this, the older ones are shown by id.
+const MAX_NAMES: usize = 1024;
+
+/// The news of an endpoint that has signed in.
+pub(crate) struct Changes {
+    events: broadcast::Receiver<EndpointEvent>,
+    signed_in: bool,
+    names: HashMap<PeerId, Name>,
+    /// News found while looking for a name.
+    waiting: VecDeque<Event>,
+}
+
+impl Changes {
+    pub(crate) fn of(endpoint: &Endpoint) -> Self {
+        Self {
+            events: endpoint.events(),
+            signed_in: true,
+            names: HashMap::new(),
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// The next news. Cancel safe. Pending while there is none.
+    pub(crate) async fn next(&mut self) -> Event {
+        loop {
+            if let Some(event) = self.waiting.pop_front() {
+                return event;
+            }
+            match self.events.recv().await {
+                Ok(event) => self.take(event),
+                Err(RecvError::Lagged(_)) => (),
+                Err(RecvError::Closed) => pending().await,
+            }
+        }
+    }
+
+    /// Who a connection is with. The introduction, with the name in it, came before it.
+    pub(crate) fn who(&mut self, connection: &Connection) -> Found {
+        while let Ok(event) = self.events.try_recv() {
+            self.take(event);
+        }
+        let peer = connection.peer();
+        Found {
+            peer,
+            label: session::label(peer, self.names.get(&peer)),
+        }
+    }
+
+    /// Attempts that fail one after the other are no news, only the first is.
+    fn take(&mut self, event: EndpointEvent) {
+        match event {
+            EndpointEvent::SignedIn(signed_in) if !self.signed_in => {
+                self.signed_in = true;
+                let observed = signed_in.observed;
+                self.waiting.push_back(Event::SignedIn { observed });
+            }
+            EndpointEvent::SignedOut { reason } if self.signed_in => {
+                self.signed_in = false;
+                // Signing out was the person's own wish, who has been told.
+                if reason != SignInError::SignedOut {
+                    let reason = reason.to_string();
+                    self.waiting.push_back(Event::SignedOut { reason });
+                }
+            }
+            EndpointEvent::Introduced { peer, name } => {
+                if self.names.len() >= MAX_NAMES {
+                    self.names.clear();
+                }
+                match name {
+                    Some(name) => self.names.insert(peer, name),
+                    None => self.names.remove(&peer),
+                };
+            }
+            EndpointEvent::Declined { peer } => {
+                let label = session::label(peer, self.names.get(&peer));
+                let who = Who::new(&Found { peer, label });
+                self.waiting.push_back(Event::Declined { who });
+            }
+            _ => (),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! `gimlet punch PEER`: connect, wait for a direct path, report.
+
+mod report;
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use crate::args::PunchArgs;
+use crate::exit::{Failure, Outcome, Status};
+use crate::failure;
+use crate::output::ms;
+use crate::protocol::echo;
+use crate::session::{self, Context, Found};
+use gimlet::{Connection, Endpoint, RecvStream, SendStream};
+use report::Report;
+
+/// How long the peer's first byte may take. A peer that serves no echo refuses at once.
+const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(super) async fn run(context: &Context, args: &PunchArgs) -> Outcome {
+    let mut report = Report {
+        relay_only: context.settings.relay_only,
+        label: args.peer.clone(),
+        ..Report::default()
+    };
+    let work = async |endpoint: &Endpoint| punch(endpoint, args, &mut report).await;
+    let reached = context.dialling(work).await;
+    if reached.is_ok() || context.output.is_json() {
+        context.output.print(&report)?;
+    }
+    match reached {
+        Ok(()) => Ok(report.status()),
+        // 1 means that it works over the relay, so no failure to get there may end with it.
+        Err(failure) if failure.status == Status::Failed => Err(Failure {
+            status: Status::Unreachable,
+            ..failure
+        }),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Fills in the report as far as it gets.
+async fn punch(endpoint: &Endpoint, args: &PunchArgs, report: &mut Report) -> Result<(), Failure> {
+    // Asked before the sign-in is answered; the clock of connect starts after both.
+    let found = endpoint.resolve(&args.peer).await;
+    report.failed("sign-in", "not-signed-in");
+    let signed_in = session::online(endpoint).await?;
+    report.sign_in_ms = Some(ms(signed_in.elapsed));
+    report.failed("introduction", "unknown-peer");
+    let found = Found::from(found.map_err(Failure::resolve)?);
+    report.peer = Some(found.peer.to_string());
+    report.label = found.label;
+    let began = Instant::now();
+    let connection = (endpoint.connect(found.peer, echo::ALPN).await).map_err(|error| {
+        let (stage, reason) = failure::stage_and_reason(&error);
+        report.failed(stage, reason);
+        Failure::connect(error, &report.label)
+    })?;
+    let mut echo = FirstByte::wait(&connection, began).await;
+    report.first_byte_ms = echo.as_ref().map(|echo| ms(echo.after));
+    let is_direct = wait_direct(&connection, args.wait_direct).await;
+    if let (true, Some(echo)) = (is_direct, &mut echo) {
+        // A path counts when data of ours has gone over it and come back.
+        echo.again().await;
+    }
+    report.describe(&connection);
+    connection.close(0, b"");
+    Ok(())
+}
+
+/// The stream on which the peer's first byte came back.
+struct FirstByte {
+    send: SendStream,
+    recv: RecvStream,
+    after: Duration,
+}
+
+impl FirstByte {
+    /// `None` where the peer serves no echo.
+    async fn wait(connection: &Connection, began: Instant) -> Option<Self> {
+        let echo = async {
+            let (mut send, mut recv) = connection.open_bi().await.ok()?;
+            echo::round_trip(&mut recv, &mut send, 0).await.ok()?;
+            let after = began.elapsed();
+            Some(Self { send, recv, after })
+        };
+        timeout(FIRST_BYTE_TIMEOUT, echo).await.ok().flatten()
+    }
+
+    async fn again(&mut self) {
+        let echo = echo::round_trip(&mut self.recv, &mut self.send, 1);
+        // What became of it shows in the path reported.
+        let _ = timeout(FIRST_BYTE_TIMEOUT, echo).await;
+    }
+}
+
+/// Waits for a direct path, or until it is clear that there is none; whether there is one.
+async fn wait_direct(connection: &Connection, at_most: Duration) -> bool {
+    let mut changes = connection.path_changes();
+    let settled = async {
+        tokio::select! {
+            _ = changes.wait_for(|path| path.is_direct()) => (),
+            _ = connection.settled() => (),
+        }
+    };
+    // Whichever way it ends, the path in use is the answer.
+    let _ = timeout(at_most, settled).await;
+    connection.path().is_direct()
+}

@@ -1,0 +1,59 @@
+//! `gimlet up`: stay signed in and answer.
+
+mod desk;
+mod guest;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::args::UpArgs;
+use crate::changes::Changes;
+use crate::event::Event;
+use crate::exit::{Outcome, Status};
+use crate::policy::{self, Policy};
+use crate::protocol::{bench, chat, echo};
+use crate::session::{self, Context};
+use desk::Desk;
+use guest::Guest;
+
+/// Sessions answered at a time. Each costs a few tasks and buffers; more are sent away.
+const MAX_GUESTS: usize = 256;
+
+/// Events that may wait to be printed.
+const EVENT_QUEUE: usize = 64;
+
+pub(super) async fn run(context: &Context, args: &UpArgs) -> Outcome {
+    let accept = context.settings.accept(&args.accept)?;
+    let Policy { policy, questions } = policy::new(accept);
+    let alpns = [echo::ALPN, bench::ALPN, chat::ALPN];
+    let endpoint = context.bind(&alpns, policy).await?;
+    let signed_in = session::online(&endpoint).await?;
+    let mut changes = Changes::of(&endpoint);
+    let mut desk = Desk::open(context.output, questions)?;
+    desk.print(&Event::ready(&endpoint, &signed_in)).await?;
+    let (events_by, mut events) = mpsc::channel(EVENT_QUEUE);
+    let mut guests = JoinSet::new();
+    loop {
+        tokio::select! {
+            connection = endpoint.accept() => {
+                let Some(connection) = connection else { break };
+                match guests.len() < MAX_GUESTS {
+                    true => {
+                        let found = changes.who(&connection);
+                        let guest = Guest::new(connection, found, args.echo, events_by.clone());
+                        guests.spawn(guest.host());
+                    }
+                    false => connection.close(crate::protocol::BUSY, b"busy"),
+                }
+            }
+            Some(_) = guests.join_next() => (),
+            Some(event) = events.recv() => desk.print(&event).await?,
+            event = changes.next() => desk.print(&event).await?,
+            () = desk.ask() => (),
+            () = session::interrupted() => break,
+        }
+    }
+    endpoint.sign_out().await;
+    endpoint.close().await;
+    Ok(Status::Done)
+}

@@ -1,0 +1,78 @@
+//! `gimlet whoami`: my addresses as seen from outside, and what my NAT does. Needs STUN only, no
+//! sign-in.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use serde::Serialize;
+
+use crate::describe;
+use crate::exit::{Failure, Outcome, Status};
+use crate::output::ms;
+use crate::session::Context;
+use gimlet::{Endpoint, NatClass, NetReport};
+
+#[derive(Serialize)]
+pub(super) struct Report {
+    peer: String,
+    name: Option<String>,
+    reflexive_v4: Option<SocketAddr>,
+    reflexive_v6: Option<SocketAddr>,
+    local: Vec<SocketAddr>,
+    nat: NatClass,
+    elapsed_ms: f64,
+}
+
+impl Report {
+    pub(super) fn new(context: &Context, endpoint: &Endpoint, net: NetReport) -> Self {
+        Self {
+            peer: endpoint.peer_id().to_string(),
+            name: context.settings.name.as_ref().map(ToString::to_string),
+            reflexive_v4: net.reflexive_v4,
+            reflexive_v6: net.reflexive_v6,
+            local: net.local,
+            nat: net.nat,
+            elapsed_ms: ms(net.elapsed),
+        }
+    }
+
+    /// Whether any server has answered.
+    pub(super) fn is_seen(&self) -> bool {
+        self.reflexive_v4.is_some() || self.reflexive_v6.is_some()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.name.as_deref().unwrap_or("-");
+        let address = |found: Option<SocketAddr>| {
+            found.map_or_else(|| "-".to_owned(), |found| found.to_string())
+        };
+        let local: Vec<_> = self.local.iter().map(ToString::to_string).collect();
+        writeln!(f, "peer     {}", self.peer)?;
+        writeln!(f, "name     {name}")?;
+        writeln!(f, "IPv4     {}", address(self.reflexive_v4))?;
+        writeln!(f, "IPv6     {}", address(self.reflexive_v6))?;
+        writeln!(f, "local    {}", local.join(" "))?;
+        writeln!(f, "NAT      {}", describe::nat(&self.nat))?;
+        write!(f, "elapsed  {:.1} ms", self.elapsed_ms)
+    }
+}
+
+pub(super) async fn run(context: &Context) -> Outcome {
+    let work = async |endpoint: &Endpoint| {
+        let report = Report::new(context, endpoint, endpoint.net_report().await);
+        if !report.is_seen() {
+            return Err(nobody_answered());
+        }
+        context.output.print(&report)?;
+        Ok(Status::Done)
+    };
+    context.dialling(work).await
+}
+
+fn nobody_answered() -> Failure {
+    let error = anyhow::anyhow!("no server answered over UDP");
+    Failure::new(Status::Unreachable, error)
+        .hint("is the server running, the address right, and does this network let UDP out?")
+}

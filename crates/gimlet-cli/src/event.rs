@@ -1,0 +1,178 @@
+//! What happens while a command stays signed in: an object a line for programs, a line for people.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use serde::Serialize;
+
+use crate::describe;
+use crate::output::{ms, printable, printable_line};
+use crate::session::Found;
+use gimlet::{Endpoint, Path, SignedIn};
+
+/// Something that happened.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum Event {
+    /// Signed in for the first time.
+    Ready {
+        peer: String,
+        name: Option<String>,
+        observed: SocketAddr,
+        sign_in_ms: f64,
+    },
+    /// Signed in again.
+    SignedIn { observed: SocketAddr },
+    /// The server is gone; signing in is tried again by itself.
+    SignedOut { reason: String },
+    /// A session with a peer.
+    Connected {
+        #[serde(flatten)]
+        who: Who,
+        protocol: String,
+        path: &'static str,
+    },
+    /// A session's path changed.
+    Path {
+        #[serde(flatten)]
+        who: Who,
+        path: &'static str,
+        strategy: Option<&'static str>,
+        remote: Option<SocketAddr>,
+        rtt_ms: Option<f64>,
+    },
+    /// A line of a conversation.
+    Message {
+        #[serde(flatten)]
+        who: Who,
+        text: String,
+    },
+    /// A peer was turned away.
+    Declined {
+        #[serde(flatten)]
+        who: Who,
+    },
+    /// A session ended.
+    Closed {
+        #[serde(flatten)]
+        who: Who,
+        reason: String,
+    },
+}
+
+/// The peer an event is about.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Who {
+    peer: String,
+    #[serde(skip)]
+    label: String,
+}
+
+impl Who {
+    pub(crate) fn new(found: &Found) -> Self {
+        Self {
+            peer: found.peer.to_string(),
+            label: found.label.clone(),
+        }
+    }
+}
+
+impl Event {
+    pub(crate) fn ready(endpoint: &Endpoint, signed_in: &SignedIn) -> Self {
+        Self::Ready {
+            peer: endpoint.peer_id().to_string(),
+            name: signed_in.name.as_ref().map(ToString::to_string),
+            observed: signed_in.observed,
+            sign_in_ms: ms(signed_in.elapsed),
+        }
+    }
+
+    pub(crate) fn path(who: Who, path: &Path) -> Self {
+        Self::Path {
+            who,
+            path: describe::path_kind(path.kind),
+            strategy: path.strategy.map(gimlet::Strategy::name),
+            remote: path.remote,
+            rtt_ms: path.rtt.map(ms),
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bold = anstyle::Style::new().bold();
+        match self {
+            Self::Ready {
+                peer,
+                name,
+                observed,
+                sign_in_ms,
+            } => {
+                let name = name.as_deref().unwrap_or("(no name)");
+                writeln!(
+                    f,
+                    "Signed in as {bold}{name}{bold:#} after {sign_in_ms:.1} ms."
+                )?;
+                write!(f, "  id   {peer}\n  seen {observed}")
+            }
+            Self::SignedIn { observed } => write!(f, "Signed in again, seen as {observed}."),
+            Self::SignedOut { reason } => {
+                let reason = printable_line(reason);
+                write!(
+                    f,
+                    "Signed out: {reason}. Trying again; direct sessions go on."
+                )
+            }
+            Self::Connected { who, path, .. } => write!(f, "{} connected, {path}.", who.label),
+            Self::Path {
+                who, path, rtt_ms, ..
+            } => match rtt_ms {
+                Some(rtt) => write!(f, "{} is now {path}, {rtt:.1} ms.", who.label),
+                None => write!(f, "{} is now {path}.", who.label),
+            },
+            // A text of several lines must not look as if others had said the rest.
+            Self::Message { who, text } => {
+                let text = printable(text).replace('\n', "\n  ");
+                write!(f, "{bold}{}:{bold:#} {text}", who.label)
+            }
+            Self::Declined { who } => write!(f, "{} was turned away.", who.label),
+            Self::Closed { who, reason } => {
+                write!(f, "{} left: {}.", who.label, printable_line(reason))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gimlet::PeerId;
+
+    fn bob() -> Who {
+        Who::new(&Found {
+            peer: PeerId::from_bytes([0; 32]),
+            label: "bob".to_owned(),
+        })
+    }
+
+    #[test]
+    fn an_event_is_one_flat_object_with_its_name() {
+        let value = serde_json::to_value(Event::Message {
+            who: bob(),
+            text: "hi".to_owned(),
+        });
+        let peer = "y".repeat(52);
+        let expected = serde_json::json!({"event": "message", "peer": peer, "text": "hi"});
+        assert_eq!(value.unwrap(), expected);
+    }
+
+    #[test]
+    fn a_message_of_two_lines_cannot_speak_for_somebody_else() {
+        let message = Event::Message {
+            who: bob(),
+            text: "hi\nalice: I agree\u{1b}[1A".to_owned(),
+        };
+        let text = anstream::adapter::strip_str(&message.to_string()).to_string();
+        assert_eq!(text, "bob: hi\n  alice: I agree\u{fffd}[1A");
+    }
+}

@@ -1,0 +1,60 @@
+//! What a peer that stays signed in serves to others: echo, ping and measurements, if it wants to.
+
+use bytes::Bytes;
+use tokio::task::JoinSet;
+
+use crate::protocol::{NOT_SERVED, bench, echo};
+use gimlet::{Connection, RecvStream, SendStream};
+
+/// Streams of one connection served at a time. Each holds a buffer; a peer that opens more waits.
+const MAX_STREAMS: usize = 16;
+
+/// Serves an echo or bench connection until it closes. Unless `welcome`, every stream is refused
+/// and the session stays as it is.
+pub(crate) async fn serve(connection: &Connection, welcome: bool) {
+    let mut streams = JoinSet::new();
+    loop {
+        tokio::select! {
+            stream = connection.accept_bi(), if streams.len() < MAX_STREAMS => {
+                let Ok((send, recv)) = stream else { return };
+                match welcome {
+                    true if connection.alpn() == bench::ALPN => streams.spawn(measure(send, recv)),
+                    true => streams.spawn(return_all(send, recv)),
+                    false => { refuse(send, recv); continue }
+                };
+            }
+            datagram = connection.read_datagram() => {
+                let Ok(datagram) = datagram else { return };
+                if welcome && connection.alpn() == echo::ALPN {
+                    return_datagram(connection, datagram);
+                }
+            }
+            Some(_) = streams.join_next() => (),
+        }
+    }
+}
+
+async fn measure(send: SendStream, recv: RecvStream) {
+    if let Err(error) = bench::serve(recv, send).await {
+        tracing::debug!(%error, "measurement ended early");
+    }
+}
+
+async fn return_all(send: SendStream, recv: RecvStream) {
+    if let Err(error) = echo::serve(recv, send).await {
+        tracing::debug!(%error, "echo ended early");
+    }
+}
+
+/// A datagram that doesn't fit is lost, as datagrams are.
+fn return_datagram(connection: &Connection, datagram: Bytes) {
+    if let Err(error) = connection.send_datagram(datagram) {
+        tracing::trace!(%error, "datagram not returned");
+    }
+}
+
+/// Refuses a stream; both calls fail only where the peer was faster.
+pub(crate) fn refuse(mut send: SendStream, mut recv: RecvStream) {
+    let _ = send.reset(NOT_SERVED.into());
+    let _ = recv.stop(NOT_SERVED.into());
+}

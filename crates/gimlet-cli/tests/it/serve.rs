@@ -1,0 +1,117 @@
+//! The server as an operator starts it.
+
+use crate::support::{Process, Server, assert_keys, gimlet, once};
+
+#[test]
+fn the_ready_line_is_the_address_to_paste() {
+    let state = tempfile::tempdir().unwrap();
+    let mut command = gimlet();
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--state"])
+        .arg(state.path());
+    let mut server = Process::spawn(command);
+    let line = server.wait_line(|line| line.starts_with("gimlet://127.0.0.1:"));
+    assert!(line.contains("?key=") && line.contains("&token="), "{line}");
+}
+
+#[test]
+fn the_ready_event_has_the_keys_of_the_contract() {
+    let state = tempfile::tempdir().unwrap();
+    let mut command = gimlet();
+    let args = [
+        "serve",
+        "--json",
+        "--listen",
+        "127.0.0.1:0",
+        "--open",
+        "--state",
+    ];
+    command.args(args).arg(state.path());
+    let mut server = Process::spawn(command);
+    let ready = server.wait_event("ready");
+    assert_keys(&ready, &["event", "address", "listen"]);
+    assert!(
+        !ready["address"].as_str().unwrap().contains("token="),
+        "{ready}"
+    );
+}
+
+#[test]
+fn every_interface_is_announced_as_an_address_others_can_use() {
+    let state = tempfile::tempdir().unwrap();
+    let mut command = gimlet();
+    command
+        .args(["serve", "--json", "--listen", "0.0.0.0:0", "--state"])
+        .arg(state.path());
+    let mut server = Process::spawn(command);
+    let ready = server.wait_event("ready");
+    assert!(
+        !ready["address"].as_str().unwrap().contains("//0.0.0.0"),
+        "{ready}"
+    );
+}
+
+#[test]
+fn a_token_of_the_operators_choice_is_in_the_line() {
+    let state = tempfile::tempdir().unwrap();
+    let mut command = gimlet();
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--state"])
+        .arg(state.path());
+    command.env("GIMLET_TOKEN", "open-sesame");
+    let mut server = Process::spawn(command);
+    server.wait_line(|line| line.starts_with("gimlet://") && line.ends_with("token=open-sesame"));
+}
+
+#[test]
+fn a_port_in_use_is_said_in_words() {
+    let server = Server::start();
+    let home = tempfile::tempdir().unwrap();
+    let state = home.path().join("state");
+    let args = [
+        "serve",
+        "--listen",
+        &server.listen,
+        "--state",
+        state.to_str().unwrap(),
+    ];
+    let done = once(&home, &args).assert().code(1);
+    let errors = String::from_utf8_lossy(&done.get_output().stderr).into_owned();
+    assert!(
+        errors.contains(&server.listen) && errors.contains("in use"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn a_bad_server_key_is_named() {
+    let home = tempfile::tempdir().unwrap();
+    let key = home.path().join("server.key");
+    std::fs::write(&key, "not a key\n").unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).unwrap();
+    }
+    let state = home.path().to_str().unwrap();
+    let done = once(
+        &home,
+        &["serve", "--listen", "127.0.0.1:0", "--state", state],
+    )
+    .assert()
+    .code(1);
+    let errors = String::from_utf8_lossy(&done.get_output().stderr).into_owned();
+    assert!(errors.contains("server.key"), "{errors}");
+}
+
+#[cfg(unix)]
+#[test]
+fn being_told_to_end_is_a_good_end_and_the_log_is_readable() {
+    let mut server = Server::start();
+    server.host("alice").run(&["list"]).assert().success();
+    server.process.terminate();
+    assert!(server.process.wait_exit().success());
+    let log = server.process.seen().join("\n");
+    assert!(log.contains("signed in") && log.contains("alice"), "{log}");
+    assert!(log.contains("signed out"), "{log}");
+}
