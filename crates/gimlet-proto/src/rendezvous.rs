@@ -26,6 +26,7 @@ pub mod directory;
 pub mod event;
 mod introduce;
 pub mod names;
+mod ongoing;
 mod sessions;
 mod sign_in;
 

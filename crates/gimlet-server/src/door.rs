@@ -103,14 +103,16 @@ impl Door {
         let source = incoming.remote_address().ip();
         let proved = incoming.remote_address_validated();
         let brisk = !self.brisk.allow(source, now);
-        if self.endpoint.open_connections() >= self.max_connections
-            || (brisk && !self.flooding.allow(source, now))
-        {
+        if brisk && !self.flooding.allow(source, now) {
             return Verdict::Refuse;
         }
-        let crowded = self.half_open.available_permits() < self.max_half_open / 2;
-        if !proved && incoming.may_retry() && (brisk || crowded) {
+        let full = self.endpoint.open_connections() >= self.max_connections;
+        let crowded = self.half_open.available_permits() <= self.max_half_open / 2;
+        if !proved && incoming.may_retry() && (brisk || crowded || full) {
             return Verdict::Prove;
+        }
+        if full {
+            return Verdict::Refuse;
         }
         match self.half_open.clone().try_acquire_owned() {
             Ok(permit) => Verdict::Enter(permit),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::frame::{HEADER_LEN, encode_bind, header};
+use crate::secret::RelaySecret;
 use proptest::prelude::*;
 
 const SESSION: SessionId = SessionId([7; 8]);

@@ -1,22 +1,16 @@
-//! Introductions and the sessions that come of them.
+//! Introductions: from one peer's wish to the other's answer.
 
 use std::time::Instant;
 
-use super::connections::canonical;
 use super::sessions::{Session, State};
 use super::{ConnId, Deadline, Event, Rendezvous};
-use crate::candidate::{Candidate, MAX_CANDIDATES, is_sendable};
+use crate::candidate::MAX_CANDIDATES;
 use crate::id::PeerId;
 use crate::message::{
-    Accept, Accepted, Candidates, CloseSession, Introduce, Introduction, PathKind, PathReport,
-    RefuseReason, Refused,
+    Accept, Accepted, CloseSession, Introduce, Introduction, PathKind, RefuseReason, Refused,
 };
 use crate::relay;
 use crate::secret::SessionId;
-
-/// Candidates one side may add to a session after the first ones: a roaming phone changes networks
-/// some dozens of times; more is a way to make the other side send.
-const MAX_TRICKLED: u16 = 1024;
 
 impl Rendezvous {
     pub(super) fn introduce(
@@ -155,94 +149,6 @@ impl Rendezvous {
         self.end_pending(refused.session, reason);
     }
 
-    pub(super) fn candidates(&mut self, peer: PeerId, more: Candidates) {
-        let id = more.session;
-        let Some(session) = self.sessions.get_mut(id) else {
-            return;
-        };
-        let Some(side) = session.side(peer) else {
-            return;
-        };
-        // The accepting side shows nothing of itself by accident before it has accepted.
-        if side == 1 && matches!(session.state, State::Pending { .. }) {
-            return;
-        }
-        let to = session.other(side);
-        session.passed_on[side] += more.candidates.len().min(MAX_CANDIDATES) as u16;
-        if session.passed_on[side] > MAX_TRICKLED {
-            session.passed_on[side] = MAX_TRICKLED;
-            return;
-        }
-        let candidates = self.sendable(more.candidates, peer, to);
-        if !candidates.is_empty() {
-            let session = id;
-            self.send_to_peer(
-                to,
-                Candidates {
-                    session,
-                    candidates,
-                },
-            );
-        }
-    }
-
-    pub(super) fn close_session(&mut self, peer: PeerId, id: SessionId) {
-        let Some(session) = self.sessions.get(id) else {
-            return;
-        };
-        let Some(side) = session.side(peer) else {
-            return;
-        };
-        let (other, state) = (session.other(side), session.state);
-        if side == 1 && matches!(state, State::Pending { .. }) {
-            return self.end_pending(id, RefuseReason::Declined);
-        }
-        self.send_to_peer(other, CloseSession { session: id });
-        self.relay(relay::Command::Close { session: id });
-        self.ended(id, Some(peer));
-    }
-
-    pub(super) fn path_report(&mut self, peer: PeerId, report: PathReport) {
-        let Some(session) = self.sessions.get_mut(report.session) else {
-            return;
-        };
-        if session.dialer != peer {
-            return;
-        }
-        match &mut session.state {
-            State::Open { path } if *path != report.path => *path = report.path,
-            State::Open { .. } | State::Pending { .. } => return,
-        }
-        let (dialer, acceptor) = (session.dialer, session.acceptor);
-        let event = Event::PathReported {
-            session: report.session,
-            dialer: self.who(dialer),
-            acceptor: self.who(acceptor),
-            path: report.path,
-        };
-        self.events.push_back(event);
-    }
-
-    /// The relay heard nothing of a session for long. Nobody is told: if the peers still have a
-    /// direct path it goes on, and if not there is nobody to tell.
-    pub(super) fn session_idle(&mut self, id: SessionId) {
-        match self.sessions.get(id).map(|session| session.state) {
-            Some(State::Open { .. }) => self.ended(id, None),
-            Some(State::Pending { .. }) => self.end_pending(id, RefuseReason::Unanswered),
-            None => (),
-        }
-    }
-
-    pub(super) fn session_without_relay(&mut self, id: SessionId) {
-        match self.sessions.get(id) {
-            Some(session) if matches!(session.state, State::Pending { .. }) => {
-                self.end_pending(id, RefuseReason::Busy);
-            }
-            Some(_) => self.ended(id, None),
-            None => (),
-        }
-    }
-
     pub(super) fn unanswered(&mut self, id: SessionId) {
         self.end_pending(id, RefuseReason::Unanswered);
     }
@@ -260,7 +166,7 @@ impl Rendezvous {
     }
 
     /// Ends an introduction that was not accepted, and tells both sides.
-    fn end_pending(&mut self, id: SessionId, reason: RefuseReason) {
+    pub(super) fn end_pending(&mut self, id: SessionId, reason: RefuseReason) {
         let Some(session) = self.sessions.remove(id) else {
             return;
         };
@@ -291,45 +197,5 @@ impl Rendezvous {
             acceptor,
             reason,
         });
-    }
-
-    fn ended(&mut self, id: SessionId, closed_by: Option<PeerId>) {
-        let Some(session) = self.sessions.remove(id) else {
-            return;
-        };
-        let path = match session.state {
-            State::Open { path } => path,
-            State::Pending { answer_by } => {
-                self.deadlines.remove(&(answer_by, Deadline::Answer(id)));
-                PathKind::Relay
-            }
-        };
-        let event = Event::SessionEnded {
-            session: id,
-            dialer: self.who(session.dialer),
-            acceptor: self.who(session.acceptor),
-            path,
-            closed_by,
-        };
-        self.events.push_back(event);
-    }
-
-    /// The candidates of `from` that `to` may be told: as many as one side may have, and only where
-    /// somebody may be sent to.
-    fn sendable(&self, candidates: Vec<Candidate>, from: PeerId, to: PeerId) -> Vec<Candidate> {
-        let here = |peer| self.observed_ip_is_loopback(peer);
-        let allow_loopback = self.config.allow_loopback || (here(from) && here(to));
-        let mut kept: Vec<_> = candidates
-            .into_iter()
-            .filter(|candidate| is_sendable(candidate.addr, allow_loopback))
-            .collect();
-        kept.truncate(MAX_CANDIDATES);
-        kept
-    }
-
-    fn observed_ip_is_loopback(&self, peer: PeerId) -> bool {
-        let conn = self.online.get(&peer);
-        let connection = conn.and_then(|conn| self.connections.get(conn));
-        connection.is_some_and(|connection| canonical(connection.observed).ip().is_loopback())
     }
 }

@@ -1,6 +1,9 @@
 //! The server over loopback: real UDP sockets, real QUIC, a small client.
 
+#![allow(clippy::unwrap_used)]
+
 mod control;
+mod door;
 mod lifecycle;
 mod relay;
 mod stun;

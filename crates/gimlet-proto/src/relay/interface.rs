@@ -1,0 +1,161 @@
+//! What goes into a relay and what comes out of it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::session::Traffic;
+use crate::frame::{self, FrameKind};
+use crate::id::PeerId;
+use crate::limit::Rate;
+use crate::secret::{RelaySecret, SessionId};
+
+/// Tuning for [`Relay`](super::Relay).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// Sessions at once. Default 65,536: some 30 MB. Further ones are refused.
+    pub max_sessions: usize,
+    /// A session without a frame either way for this long ends. Default 60 s: both sides keep it
+    /// alive every 15 s, so three may be lost, and it survives a control session's reconnect.
+    pub idle_timeout: Duration,
+    /// `Unknown` answers a prefix may draw. Default 20 a second, 40 at once: enough for a peer
+    /// with many sessions to learn that the server was restarted, and too few to flood anybody.
+    pub unknown_rate: Rate,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_sessions: 65_536,
+            idle_timeout: Duration::from_secs(60),
+            unknown_rate: Rate::per_second(20, 40),
+        }
+    }
+}
+
+/// What the control side tells the relay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// A peer signed in, or its control session moved to this address.
+    PeerAt {
+        /// Who.
+        peer: PeerId,
+        /// The control session's remote address, as the socket shows it.
+        control: SocketAddr,
+    },
+    /// A peer is no longer signed in. Its sessions live on while they are used.
+    PeerGone {
+        /// Who.
+        peer: PeerId,
+    },
+    /// The accepting side has been told of this session.
+    Open {
+        /// The session.
+        session: SessionId,
+        /// Side A.
+        dialer: PeerId,
+        /// Authenticates the dialer's bind frames.
+        secret: RelaySecret,
+        /// Side B.
+        acceptor: PeerId,
+    },
+    /// The accepting side accepted.
+    Accept {
+        /// The session.
+        session: SessionId,
+        /// Authenticates the accepting side's bind frames.
+        secret: RelaySecret,
+    },
+    /// The session is over.
+    Close {
+        /// The session.
+        session: SessionId,
+    },
+}
+
+/// What to do with a run of frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Send the run on as it is.
+    Forward {
+        /// Where to.
+        to: SocketAddr,
+    },
+    /// Send this back to where the run came from.
+    Answer(Answer),
+    /// Copied, to be judged again when the control side catches up.
+    Held,
+    /// Nothing.
+    Dropped(Dropped),
+}
+
+/// A short frame for the sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// The bind frame was taken.
+    Bound([u8; frame::HEADER_LEN + 8]),
+    /// There is no such session, or the sender is not bound to it.
+    Unknown([u8; frame::HEADER_LEN]),
+}
+
+impl Answer {
+    pub(super) fn unknown(session: SessionId) -> Self {
+        Self::Unknown(frame::header(FrameKind::Unknown, session))
+    }
+
+    /// The datagram.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Bound(bytes) => bytes,
+            Self::Unknown(bytes) => bytes,
+        }
+    }
+}
+
+/// Why a run was ignored. Counted by the driver, never fatal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dropped {
+    /// A kind of frame that only a server sends.
+    NotForServers,
+    /// No such session, or the sender is not bound to it, and the sender has been told often enough.
+    Unknown,
+    /// A bind frame older than the last one of that side.
+    StaleBind,
+    /// The other side is neither bound nor signed in.
+    NoRoute,
+}
+
+/// Something the control side or the log should know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A session is over here.
+    Ended {
+        /// Which.
+        session: SessionId,
+        /// Why.
+        reason: EndReason,
+        /// What was relayed from the dialer, and from the accepting side.
+        relayed: [Traffic; 2],
+    },
+}
+
+/// Why a session is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndReason {
+    /// The control side said so.
+    Closed,
+    /// No frame for [`Config::idle_timeout`].
+    Idle,
+    /// [`Config::max_sessions`] was reached when it should have opened.
+    Full,
+}
+
+/// One datagram to put on the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transmit {
+    /// Where to send it.
+    pub to: SocketAddr,
+    /// The whole frame.
+    pub datagram: Vec<u8>,
+}
