@@ -96,6 +96,9 @@ pub struct SignIn {
     pub name: Option<Name>,
     /// Lease wanted, seconds; the server may grant less. Any message on the session refreshes it.
     pub lease_s: u32,
+    /// Whether others may be introduced to this session. A key has one reachable session, the newest;
+    /// sessions that only dial are not listed, are as many as they like, and replace nobody.
+    pub reachable: bool,
     /// Software and version, for the server's log. At most [`SignIn::MAX_SOFTWARE`] bytes.
     pub software: String,
 }

@@ -24,7 +24,9 @@ impl Rendezvous {
         };
         let wanted = Duration::from_secs(request.lease_s.into());
         let lease = wanted.max(self.config.min_lease).min(self.config.max_lease);
-        self.become_newest(conn, peer, observed);
+        if request.reachable || !self.online.contains_key(&peer) {
+            self.become_newest(conn, peer, observed);
+        }
         self.hold_lease(conn, name.clone(), lease, now);
         self.send(
             conn,

@@ -152,6 +152,7 @@ fn sign_in() -> SignIn {
         token: None,
         name: None,
         lease_s: 30,
+        reachable: true,
         software: "test/1".to_owned(),
     }
 }

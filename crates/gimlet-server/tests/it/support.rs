@@ -232,6 +232,7 @@ pub(crate) fn sign_in() -> SignIn {
         token: None,
         name: None,
         lease_s: 30,
+        reachable: true,
         software: "gimlet-test/1".to_owned(),
     }
 }
