@@ -1,4 +1,5 @@
-//! Both agents on the virtual network, with a server that answers STUN and carries the rest.
+//! Both agents on the virtual network, with a server that answers STUN and carries the rest; and
+//! the golden vectors of the wire.
 
 #[path = "sim/class_table.rs"]
 mod class_table;
@@ -8,5 +9,6 @@ mod faults;
 mod timing;
 #[path = "sim/topologies.rs"]
 mod topologies;
+mod vectors;
 #[path = "sim/world.rs"]
 mod world;

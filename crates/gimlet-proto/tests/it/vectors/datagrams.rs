@@ -1,0 +1,237 @@
+//! Datagrams with fixed ids and keys: relay frames, plain STUN, connectivity checks.
+
+use gimlet_proto::frame::{
+    Frame, FrameKind, decode_bound, encode_bind, encode_bound, header, verify_bind,
+};
+use gimlet_proto::secret::{Credentials, RelaySecret, SessionId};
+use gimlet_proto::stun::{
+    Answer, Body, Check, CheckRole, Key, Seal, TransactionId, answer_binding,
+    decode_binding_response, decode_check, encode_answer, encode_binding_request, encode_check,
+};
+
+/// A datagram, its name, its fields in words, and whether these bytes say just that.
+pub(super) struct Datagram {
+    pub(super) name: &'static str,
+    pub(super) bytes: Vec<u8>,
+    pub(super) fields: &'static [&'static str],
+    pub(super) says_it: fn(&[u8]) -> bool,
+}
+
+const SESSION: SessionId = SessionId([1, 2, 3, 4, 5, 6, 7, 8]);
+const SECRET: RelaySecret = RelaySecret([0x55; 32]);
+const TRANSACTION: TransactionId = TransactionId([0xc0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+
+fn dialer() -> Credentials {
+    Credentials {
+        fragment: [0x11; 8],
+        password: [0x22; 16],
+    }
+}
+
+fn acceptor() -> Credentials {
+    Credentials {
+        fragment: [0x33; 8],
+        password: [0x44; 16],
+    }
+}
+
+fn is_frame(bytes: &[u8], kind: FrameKind) -> Option<&[u8]> {
+    let frame = Frame::decode(bytes)?;
+    (frame.kind == kind && frame.session == SESSION).then_some(frame.payload)
+}
+
+/// Relay frames.
+pub(super) fn frames() -> Vec<Datagram> {
+    let data = [&header(FrameKind::Data, SESSION)[..], &[0x40, 1, 2, 3]].concat();
+    vec![
+        Datagram {
+            name: "data",
+            bytes: data,
+            fields: &["session: 0102030405060708", "payload: 40010203"],
+            says_it: |bytes| is_frame(bytes, FrameKind::Data) == Some(&[0x40, 1, 2, 3]),
+        },
+        Datagram {
+            name: "bind",
+            bytes: encode_bind(SESSION, 5, &SECRET).to_vec(),
+            fields: &[
+                "session: 0102030405060708",
+                "counter: 5",
+                "mac: keyed with the relay secret, 32 bytes 55",
+            ],
+            says_it: |bytes| {
+                let payload = is_frame(bytes, FrameKind::Bind);
+                payload.and_then(|p| verify_bind(SESSION, p, &SECRET)) == Some(5)
+            },
+        },
+        Datagram {
+            name: "bound",
+            bytes: encode_bound(SESSION, 5).to_vec(),
+            fields: &["session: 0102030405060708", "counter: 5"],
+            says_it: |bytes| is_frame(bytes, FrameKind::Bound).and_then(decode_bound) == Some(5),
+        },
+        Datagram {
+            name: "unknown",
+            bytes: header(FrameKind::Unknown, SESSION).to_vec(),
+            fields: &["session: 0102030405060708"],
+            says_it: |bytes| is_frame(bytes, FrameKind::Unknown) == Some(&[]),
+        },
+    ]
+}
+
+/// Plain Binding.
+pub(super) fn binding() -> Vec<Datagram> {
+    let request = encode_binding_request(TRANSACTION);
+    let answer = |source: &str| {
+        let source = source.parse().expect("an address");
+        answer_binding(&request, source).expect("a request")
+    };
+    fn mapped(bytes: &[u8], expected: &str) -> bool {
+        decode_binding_response(bytes).is_some_and(|response| {
+            response.transaction == TRANSACTION && response.mapped.to_string() == expected
+        })
+    }
+    vec![
+        Datagram {
+            name: "binding_request",
+            bytes: request.clone(),
+            fields: &["transaction: c0 01 02 03 04 05 06 07 08 09 0a 0b"],
+            says_it: |bytes| {
+                let source = ([198, 51, 100, 7], 40000).into();
+                let answer = answer_binding(bytes, source);
+                answer.is_some_and(|answer| mapped(&answer, "198.51.100.7:40000"))
+            },
+        },
+        Datagram {
+            name: "binding_response_ipv4",
+            bytes: answer("198.51.100.7:40000"),
+            fields: &[
+                "transaction: c0 01 02 03 04 05 06 07 08 09 0a 0b",
+                "XOR-MAPPED-ADDRESS: 198.51.100.7:40000",
+            ],
+            says_it: |bytes| mapped(bytes, "198.51.100.7:40000"),
+        },
+        Datagram {
+            name: "binding_response_ipv6",
+            bytes: answer("[2001:db8::7]:40000"),
+            fields: &[
+                "transaction: c0 01 02 03 04 05 06 07 08 09 0a 0b",
+                "XOR-MAPPED-ADDRESS: [2001:db8::7]:40000",
+            ],
+            says_it: |bytes| mapped(bytes, "[2001:db8::7]:40000"),
+        },
+    ]
+}
+
+const NOMINATING: Check = Check {
+    transaction: TRANSACTION,
+    priority: 0x6e00_1eff,
+    role: CheckRole::Controlling {
+        tie_breaker: 0x0102_0304_0000_0002,
+        nominate: true,
+    },
+};
+
+const FOLLOWING: Check = Check {
+    transaction: TRANSACTION,
+    priority: 0x6e00_1eff,
+    role: CheckRole::Controlled {
+        tie_breaker: 0x0102_0304_0506_0708,
+    },
+};
+
+fn is_check(bytes: &[u8], check: Check, receiver: &Credentials, sender: &Credentials) -> bool {
+    decode_check(bytes).is_some_and(|incoming| {
+        let body = Body::Request {
+            receiver: receiver.fragment,
+            sender: sender.fragment,
+            check,
+        };
+        incoming.body == body && incoming.verify(&Key::new(receiver))
+    })
+}
+
+fn is_answer(bytes: &[u8], mapped: Option<&str>) -> bool {
+    decode_check(bytes).is_some_and(|incoming| {
+        let answer = Answer {
+            transaction: TRANSACTION,
+            mapped: mapped.map(|text| text.parse().expect("an address")),
+        };
+        incoming.body == Body::Success(answer) && incoming.verify(&Key::new(&acceptor()))
+    })
+}
+
+/// Connectivity checks and their answers.
+pub(super) fn checks() -> Vec<Datagram> {
+    let answer = |mapped: Option<&str>, size| {
+        let answer = Answer {
+            transaction: TRANSACTION,
+            mapped: mapped.map(|text| text.parse().expect("an address")),
+        };
+        encode_answer(&answer, &Key::new(&acceptor()), size)
+    };
+    vec![
+        Datagram {
+            name: "check_nominating",
+            bytes: encode_check(&NOMINATING, &Seal::new(&acceptor(), &dialer()), 0),
+            fields: &[
+                "transaction: c0 01 02 03 04 05 06 07 08 09 0a 0b",
+                "USERNAME: \"3333333333333333:1111111111111111\"",
+                "PRIORITY: 6e001eff",
+                "ICE-CONTROLLING: 0102030400000002, the second nomination",
+                "USE-CANDIDATE",
+                "MESSAGE-INTEGRITY-SHA256: keyed with \"44444444444444444444444444444444\"",
+                "FINGERPRINT",
+            ],
+            says_it: |bytes| is_check(bytes, NOMINATING, &acceptor(), &dialer()),
+        },
+        Datagram {
+            name: "check_padded",
+            bytes: encode_check(&FOLLOWING, &Seal::new(&dialer(), &acceptor()), 160),
+            fields: &[
+                "size: 160 bytes",
+                "transaction: c0 01 02 03 04 05 06 07 08 09 0a 0b",
+                "USERNAME: \"1111111111111111:3333333333333333\"",
+                "PRIORITY: 6e001eff",
+                "ICE-CONTROLLED: 0102030405060708",
+                "PADDING: as long as the size asks for",
+                "MESSAGE-INTEGRITY-SHA256: keyed with \"22222222222222222222222222222222\"",
+                "FINGERPRINT",
+            ],
+            says_it: |bytes| is_check(bytes, FOLLOWING, &dialer(), &acceptor()),
+        },
+        Datagram {
+            name: "answer_ipv4",
+            bytes: answer(Some("198.51.100.7:40000"), 0),
+            fields: &[
+                "transaction: c0 01 02 03 04 05 06 07 08 09 0a 0b",
+                "XOR-MAPPED-ADDRESS: 198.51.100.7:40000",
+                "MESSAGE-INTEGRITY-SHA256: keyed with \"44444444444444444444444444444444\"",
+                "FINGERPRINT",
+            ],
+            says_it: |bytes| is_answer(bytes, Some("198.51.100.7:40000")),
+        },
+        Datagram {
+            name: "answer_ipv6_padded",
+            bytes: answer(Some("[2001:db8::7]:40000"), 120),
+            fields: &[
+                "size: 120 bytes",
+                "transaction: c0 01 02 03 04 05 06 07 08 09 0a 0b",
+                "XOR-MAPPED-ADDRESS: [2001:db8::7]:40000",
+                "PADDING: as long as the size asks for",
+                "MESSAGE-INTEGRITY-SHA256: keyed with \"44444444444444444444444444444444\"",
+                "FINGERPRINT",
+            ],
+            says_it: |bytes| is_answer(bytes, Some("[2001:db8::7]:40000")),
+        },
+        Datagram {
+            name: "answer_relayed",
+            bytes: answer(None, 0),
+            fields: &[
+                "transaction: c0 01 02 03 04 05 06 07 08 09 0a 0b",
+                "MESSAGE-INTEGRITY-SHA256: keyed with \"44444444444444444444444444444444\"",
+                "FINGERPRINT",
+            ],
+            says_it: |bytes| is_answer(bytes, None),
+        },
+    ]
+}
