@@ -69,8 +69,11 @@ impl Changes {
                 self.signed_in = false;
                 // Signing out was the person's own wish, who has been told.
                 if reason != SignInError::SignedOut {
-                    let reason = reason.to_string();
-                    self.waiting.push_back(Event::SignedOut { reason });
+                    self.waiting.push_back(Event::SignedOut {
+                        // Two programs with one key would only drive each other out.
+                        retrying: reason != SignInError::Replaced,
+                        reason: reason.to_string(),
+                    });
                 }
             }
             EndpointEvent::Introduced { peer, name } => {

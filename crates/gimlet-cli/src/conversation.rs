@@ -46,6 +46,8 @@ pub(crate) struct Conversation {
     pub(crate) with: Found,
     pub(crate) connection: Connection,
     send: SendStream,
+    /// Until somebody listens.
+    recv: Option<RecvStream>,
 }
 
 impl Conversation {
@@ -55,11 +57,16 @@ impl Conversation {
         with: Found,
         number: u64,
         my_name: &str,
-        heard: mpsc::Sender<Heard>,
     ) -> io::Result<Self> {
         let (mut send, recv) = connection.open_bi().await?;
         chat::hello(&mut send, my_name).await?;
-        Ok(Self::start(connection, with, number, send, recv, heard))
+        Ok(Self {
+            number,
+            with,
+            connection,
+            send,
+            recv: Some(recv),
+        })
     }
 
     /// Takes part in a conversation on a connection we accepted.
@@ -68,27 +75,23 @@ impl Conversation {
         with: Found,
         number: u64,
         my_name: &str,
-        heard: mpsc::Sender<Heard>,
     ) -> io::Result<Self> {
         let (mut send, recv) = timeout(HELLO_TIMEOUT, connection.accept_bi()).await??;
         chat::hello(&mut send, my_name).await?;
-        Ok(Self::start(connection, with, number, send, recv, heard))
-    }
-
-    fn start(
-        connection: Connection,
-        with: Found,
-        number: u64,
-        send: SendStream,
-        recv: RecvStream,
-        heard: mpsc::Sender<Heard>,
-    ) -> Self {
-        tokio::spawn(listen(number, recv, heard));
-        Self {
+        Ok(Self {
             number,
             with,
             connection,
             send,
+            recv: Some(recv),
+        })
+    }
+
+    /// Begins to listen. Whoever is told must know the conversation by then, or would not know what
+    /// to make of its first lines.
+    pub(crate) fn listen(&mut self, heard: mpsc::Sender<Heard>) {
+        if let Some(recv) = self.recv.take() {
+            tokio::spawn(listen(self.number, recv, heard));
         }
     }
 

@@ -23,8 +23,8 @@ pub(crate) enum Event {
     },
     /// Signed in again.
     SignedIn { observed: SocketAddr },
-    /// The server is gone; signing in is tried again by itself.
-    SignedOut { reason: String },
+    /// The server is gone, or has let us go. While `retrying`, signing in is tried again by itself.
+    SignedOut { reason: String, retrying: bool },
     /// A session with a peer.
     Connected {
         #[serde(flatten)]
@@ -85,6 +85,17 @@ impl Event {
             observed: signed_in.observed,
             sign_in_ms: ms(signed_in.elapsed),
         }
+    }
+
+    /// Whether this endpoint will not be signed in again.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::SignedOut {
+                retrying: false,
+                ..
+            }
+        )
     }
 
     pub(crate) fn path(who: Who, path: &Path) -> Self {

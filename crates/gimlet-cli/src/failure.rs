@@ -92,6 +92,7 @@ fn sign_in_status(error: &SignInError) -> Status {
         | SignInError::NotAllowed
         | SignInError::NameTaken
         | SignInError::Busy
+        | SignInError::Replaced
         | SignInError::SignedOut => Status::Failed,
     }
 }

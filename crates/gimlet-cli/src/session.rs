@@ -100,10 +100,19 @@ pub(crate) async fn online(endpoint: &Endpoint) -> Result<SignedIn, Failure> {
     endpoint.online().await.map_err(Failure::sign_in)
 }
 
+/// Waits for the sign-in and the answer to a request right behind it. A request alone would wait
+/// for a later sign-in to succeed.
+pub(crate) async fn signed_in_and<T>(
+    endpoint: &Endpoint,
+    request: impl Future<Output = T>,
+) -> Result<(SignedIn, T), Failure> {
+    tokio::try_join!(online(endpoint), async { Ok(request.await) })
+}
+
 /// Finds who is meant.
 pub(crate) async fn find(endpoint: &Endpoint, text: &str) -> Result<Found, Failure> {
-    let resolved = endpoint.resolve(text).await.map_err(Failure::resolve)?;
-    Ok(Found::from(resolved))
+    let (_, resolved) = signed_in_and(endpoint, endpoint.resolve(text)).await?;
+    Ok(Found::from(resolved.map_err(Failure::resolve)?))
 }
 
 /// Finds and connects.

@@ -26,8 +26,8 @@ async fn talk(context: &Context, args: &PeerArgs, endpoint: &Endpoint) -> Outcom
         .as_ref()
         .map_or("", |name| name.as_str());
     let (heard_by, mut heard) = mpsc::channel(HEARD_QUEUE);
-    let mut conversation =
-        Conversation::begin(connection, with.clone(), 0, my_name, heard_by).await?;
+    let mut conversation = Conversation::begin(connection, with.clone(), 0, my_name).await?;
+    conversation.listen(heard_by);
     let path = describe::path_kind(conversation.connection.path().kind);
     let hint = "what you type goes there, Ctrl-D leaves";
     context

@@ -30,7 +30,8 @@ struct Tables(Listing);
 
 pub(super) async fn run(context: &Context) -> Outcome {
     let work = async |endpoint: &Endpoint| {
-        let listing = endpoint.list().await.map_err(Failure::request)?;
+        let (_, listing) = session::signed_in_and(endpoint, endpoint.list()).await?;
+        let listing = listing.map_err(Failure::request)?;
         context.output.text(&render(context.output, listing))?;
         Ok(Status::Done)
     };

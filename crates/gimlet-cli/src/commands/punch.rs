@@ -42,10 +42,10 @@ pub(super) async fn run(context: &Context, args: &PunchArgs) -> Outcome {
 
 /// Fills in the report as far as it gets.
 async fn punch(endpoint: &Endpoint, args: &PunchArgs, report: &mut Report) -> Result<(), Failure> {
-    // Asked before the sign-in is answered; the clock of connect starts after both.
-    let found = endpoint.resolve(&args.peer).await;
     report.failed("sign-in", "not-signed-in");
-    let signed_in = session::online(endpoint).await?;
+    // The clock of connect starts after both.
+    let resolve = endpoint.resolve(&args.peer);
+    let (signed_in, found) = session::signed_in_and(endpoint, resolve).await?;
     report.sign_in_ms = Some(ms(signed_in.elapsed));
     report.failed("introduction", "unknown-peer");
     let found = Found::from(found.map_err(Failure::resolve)?);

@@ -85,7 +85,10 @@ impl Shell<'_> {
                     let with = self.changes.who(&connection);
                     self.hall.welcome(connection, with);
                 }
-                event = self.changes.next() => self.tell(&event).await,
+                event = self.changes.next() => {
+                    self.logged_out |= event.is_final();
+                    self.tell(&event).await;
+                }
                 question = next_question(&mut questions) => self.ask(question).await,
                 () = session::interrupted() => return,
             }

@@ -3,14 +3,15 @@
 mod desk;
 mod guest;
 
+use gimlet::{Endpoint, SignInError};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::args::UpArgs;
 use crate::changes::Changes;
 use crate::event::Event;
-use crate::exit::{Outcome, Status};
-use crate::policy::{self, Policy};
+use crate::exit::{Failure, Outcome, Status};
+use crate::policy::{self, Policy, Question};
 use crate::protocol::{bench, chat, echo};
 use crate::session::{self, Context};
 use desk::Desk;
@@ -27,10 +28,10 @@ pub(super) async fn run(context: &Context, args: &UpArgs) -> Outcome {
     let Policy { policy, questions } = policy::new(accept);
     let alpns = [echo::ALPN, bench::ALPN, chat::ALPN];
     let endpoint = context.bind(&alpns, policy).await?;
-    let signed_in = session::online(&endpoint).await?;
-    let mut changes = Changes::of(&endpoint);
+    let signed_in = session::unless_interrupted(session::online(endpoint)).await?;
+    let mut changes = Changes::of(endpoint);
     let mut desk = Desk::open(context.output, questions)?;
-    desk.print(&Event::ready(&endpoint, &signed_in)).await?;
+    desk.print(&Event::ready(endpoint, &signed_in)).await?;
     let (events_by, mut events) = mpsc::channel(EVENT_QUEUE);
     let mut guests = JoinSet::new();
     loop {
@@ -48,12 +49,15 @@ pub(super) async fn run(context: &Context, args: &UpArgs) -> Outcome {
             }
             Some(_) = guests.join_next() => (),
             Some(event) = events.recv() => desk.print(&event).await?,
-            event = changes.next() => desk.print(&event).await?,
+            event = changes.next() => {
+                desk.print(&event).await?;
+                if event.is_final() {
+                    return Err(Failure::sign_in(SignInError::Replaced));
+                }
+            }
             () = desk.ask() => (),
             () = session::interrupted() => break,
         }
     }
-    endpoint.sign_out().await;
-    endpoint.close().await;
     Ok(Status::Done)
 }

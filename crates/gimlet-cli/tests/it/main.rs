@@ -1,5 +1,8 @@
 //! The real binary over loopback: every command, its keys, its exit statuses.
 
+// Helpers of tests are tests, too.
+#![allow(clippy::unwrap_used)]
+
 mod chat;
 mod commands;
 mod failures;

@@ -52,6 +52,31 @@ fn people_read_names_and_no_escapes() {
     );
 }
 
+#[test]
+fn a_second_program_with_the_same_key_takes_over_and_the_first_says_so() {
+    let server = Server::start();
+    let bob = server.host("bob");
+    let mut first = bob.up(&[]);
+    let _second = bob.up(&[]);
+    let signed_out = first.wait_event("signed_out");
+    assert_keys(&signed_out, &["event", "reason", "retrying"]);
+    assert_eq!(signed_out["retrying"], false);
+    assert_eq!(first.wait_exit().code(), Some(1));
+}
+
+#[test]
+fn commands_that_only_dial_leave_it_signed_in() {
+    let server = Server::start();
+    let (alice, bob) = (server.host("alice"), server.host("bob"));
+    let mut up = bob.up(&["--echo"]);
+    bob.json(&["list"]);
+    bob.run(&["ping", "nobody"]).assert().code(3);
+    assert_eq!(alice.json(&["punch", "bob"])[0]["path"], "direct");
+    up.wait_event("connected");
+    let seen = up.seen().join("\n");
+    assert!(!seen.contains("signed_out"), "{seen}");
+}
+
 #[cfg(unix)]
 #[test]
 fn signing_out_is_seen_by_others_at_once() {
@@ -74,9 +99,10 @@ fn a_server_that_restarts_finds_its_peers_again_and_sessions_go_on() {
     let (alice, bob) = (server.host("alice"), server.host("bob"));
     let mut up = bob.up(&["--echo"]);
     let mut chat = Process::spawn(alice.command(&["chat", "bob"]));
+    // At once, or after a moment on the relay.
+    up.wait_json(|event| event["path"] == "direct");
     chat.type_line("before");
     assert_eq!(up.wait_event("message")["text"], "before");
-    up.wait_json(|event| event["event"] == "path" && event["path"] == "direct");
     let mut chatted = false;
     let server = server.restart(|| {
         up.wait_event("signed_out");

@@ -75,8 +75,7 @@ impl Hall {
     /// Begins a conversation on a connection we dialled, and talks to that peer from now on.
     pub(super) async fn begin(&mut self, connection: Connection, with: Found) -> io::Result<Event> {
         let number = self.number();
-        let heard_by = self.heard_by.clone();
-        let begun = Conversation::begin(connection, with, number, &self.my_name, heard_by).await?;
+        let begun = Conversation::begin(connection, with, number, &self.my_name).await?;
         self.current = Some(number);
         Ok(self.add(begun))
     }
@@ -87,10 +86,8 @@ impl Hall {
         let conversations = self.conversations.len() + self.joining.len();
         if is_chat && conversations < MAX_CONVERSATIONS {
             let (number, my_name) = (self.number(), self.my_name.clone());
-            let heard_by = self.heard_by.clone();
-            self.joining.spawn(async move {
-                Conversation::join(connection, with, number, &my_name, heard_by).await
-            });
+            self.joining
+                .spawn(async move { Conversation::join(connection, with, number, &my_name).await });
         } else if !is_chat && self.serving.len() < MAX_SERVED {
             self.serving
                 .spawn(async move { service::serve(&connection, false).await });
@@ -165,7 +162,7 @@ impl Hall {
         })
     }
 
-    fn add(&mut self, conversation: Conversation) -> Event {
+    fn add(&mut self, mut conversation: Conversation) -> Event {
         let peer = conversation.with.peer;
         let older = self
             .conversations
@@ -189,6 +186,7 @@ impl Hall {
             who,
             self.paths_by.clone(),
         ));
+        conversation.listen(self.heard_by.clone());
         self.conversations.push(conversation);
         connected
     }

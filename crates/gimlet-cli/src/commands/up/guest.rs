@@ -65,10 +65,11 @@ impl Guest {
     async fn listen(&self) -> String {
         let (heard_by, mut heard) = mpsc::channel(HEARD_QUEUE);
         let (connection, found) = (self.connection.clone(), self.found.clone());
-        let conversation = match Conversation::join(connection, found, 0, "", heard_by).await {
+        let mut conversation = match Conversation::join(connection, found, 0, "").await {
             Ok(conversation) => conversation,
             Err(error) => return error.to_string(),
         };
+        conversation.listen(heard_by);
         while let Some(heard) = heard.recv().await {
             match heard.said {
                 Said::Line(text) => {
