@@ -127,12 +127,12 @@ impl fmt::Display for Event {
                 write!(f, "  id   {peer}\n  seen {observed}")
             }
             Self::SignedIn { observed } => write!(f, "Signed in again, seen as {observed}."),
-            Self::SignedOut { reason } => {
-                let reason = printable_line(reason);
-                write!(
-                    f,
-                    "Signed out: {reason}. Trying again; direct sessions go on."
-                )
+            Self::SignedOut { reason, retrying } => {
+                write!(f, "Signed out: {}.", printable_line(reason))?;
+                match retrying {
+                    true => write!(f, " Trying again; direct sessions go on."),
+                    false => Ok(()),
+                }
             }
             Self::Connected { who, path, .. } => write!(f, "{} connected, {path}.", who.label),
             Self::Path {

@@ -27,7 +27,17 @@ pub(super) async fn run(context: &Context, args: &UpArgs) -> Outcome {
     let accept = context.settings.accept(&args.accept)?;
     let Policy { policy, questions } = policy::new(accept);
     let alpns = [echo::ALPN, bench::ALPN, chat::ALPN];
-    let endpoint = context.bind(&alpns, policy).await?;
+    let work = async |endpoint: &Endpoint| answer(context, args, endpoint, questions).await;
+    context.with(&alpns, policy, work).await
+}
+
+/// Answers until interrupted.
+async fn answer(
+    context: &Context,
+    args: &UpArgs,
+    endpoint: &Endpoint,
+    questions: Option<mpsc::Receiver<Question>>,
+) -> Outcome {
     let signed_in = session::unless_interrupted(session::online(endpoint)).await?;
     let mut changes = Changes::of(endpoint);
     let mut desk = Desk::open(context.output, questions)?;
