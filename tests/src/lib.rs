@@ -9,4 +9,4 @@ mod socket;
 mod world;
 
 pub use socket::SimSocket;
-pub use world::{Peer, Place, World, rtt_40ms};
+pub use world::{Peer, Place, RunningServer, World, rtt_40ms};

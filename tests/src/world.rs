@@ -1,12 +1,12 @@
 //! A simulated internet with servers and peers on it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use gimlet::{Endpoint, Identity, Network, ServerAddress};
-use gimlet_server::{Config, Server, ServerHandle, Sockets};
+use gimlet_server::{BindError, Config, Server, ServerHandle, Sockets};
 use gimlet_sim::{HostId, LinkConfig, Net, NodeId, RouterId, RouterKind};
 use quinn::AsyncUdpSocket;
 use tokio::sync::{Notify, oneshot};
@@ -16,6 +16,9 @@ use crate::socket::SimSocket;
 
 /// UDP port of peers; behind port-preserving NATs it shows outside as well.
 const PEER_PORT: u16 = 7000;
+
+/// Where [`World::server`] puts its server.
+const SERVER_IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 1));
 
 /// UDP port of servers.
 const SERVER_PORT: u16 = 3478;
@@ -29,6 +32,8 @@ pub fn rtt_40ms() -> LinkConfig {
 pub(crate) struct Wire {
     net: Mutex<Net>,
     sockets: Mutex<HashMap<(HostId, SocketAddr), Arc<SimSocket>>>,
+    /// Hosts that get packets from the server alone.
+    server_only: Mutex<HashSet<HostId>>,
     changed: Notify,
 }
 
@@ -58,6 +63,10 @@ impl Wire {
     fn deliver(&self) -> Option<Instant> {
         let mut net = self.net.lock().expect("the network does not panic");
         while let Some(delivery) = net.poll_delivery(now()) {
+            let server_only = self.server_only.lock().expect("nobody panics with it");
+            if server_only.contains(&delivery.host) && delivery.src.ip() != SERVER_IP {
+                continue;
+            }
             let sockets = self.sockets.lock().expect("no socket panics");
             if let Some(socket) = sockets.get(&(delivery.host, delivery.dst)) {
                 socket.deliver(delivery.src, delivery.payload);
@@ -138,6 +147,7 @@ impl World {
         let wire = Arc::new(Wire {
             net: Mutex::new(Net::new(seed, now())),
             sockets: Mutex::default(),
+            server_only: Mutex::default(),
             changed: Notify::new(),
         });
         let pump = tokio::spawn(wire.clone().run());
@@ -202,7 +212,7 @@ impl World {
 
     /// A server on the internet, running until the returned guard is dropped.
     pub fn server(&mut self, link: LinkConfig) -> RunningServer {
-        let place = self.host(None, &["203.0.113.1"], link);
+        let place = self.host(None, &[&SERVER_IP.to_string()], link);
         self.server_at(&place, Config::on_loopback())
     }
 
@@ -213,7 +223,14 @@ impl World {
             main: place.bind(ip, SERVER_PORT),
             alt: Some(place.bind(ip, SERVER_PORT + 1)),
         };
-        let server = Server::with_sockets(config, sockets).expect("a server in memory starts");
+        let mut server = Server::with_sockets(config.clone(), sockets.clone());
+        // The thread that writes a killed server's names lets go of the file in its own time.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while matches!(server, Err(BindError::Names(_))) && Instant::now() < deadline {
+            std::thread::yield_now();
+            server = Server::with_sockets(config.clone(), sockets.clone());
+        }
+        let server = server.expect("a simulated server starts");
         let (address, handle) = (server.address(), server.handle());
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
@@ -251,6 +268,18 @@ impl World {
         Peer { endpoint, place }
     }
 
+    /// Makes packets that two hosts send each other vanish without notice, or pass again. Those of
+    /// the server pass.
+    pub fn block_direct(&self, a: &Place, b: &Place, blocked: bool) {
+        let mut server_only = self.wire.server_only.lock().expect("nobody panics with it");
+        for place in [a, b] {
+            match blocked {
+                true => server_only.insert(place.host),
+                false => server_only.remove(&place.host),
+            };
+        }
+    }
+
     /// Makes everything to and from a node vanish, or pass again.
     pub fn set_dark(&self, node: impl Into<NodeId>, dark: bool) {
         self.net(|net| net.set_dark(node, dark));
@@ -278,8 +307,10 @@ impl RunningServer {
     }
 
     /// Kills it without a word.
-    pub fn kill(self) {
+    pub async fn kill(mut self) {
         self.task.abort();
+        // An error says that it was aborted.
+        let _ = (&mut self.task).await;
     }
 }
 

@@ -67,7 +67,8 @@ impl Builder {
         self
     }
 
-    /// Sets the application protocols that peers may connect for. Default: none, which only dials.
+    /// Sets the application protocols that peers may connect for. Default: none, which only dials:
+    /// such an endpoint is not listed, and any number of them may share an identity.
     pub fn alpns(mut self, alpns: Vec<Vec<u8>>) -> Self {
         self.alpns = alpns;
         self
@@ -155,6 +156,7 @@ impl Builder {
         let config = ControlConfig {
             servers: self.servers.clone(),
             name: self.name,
+            reachable: !shared.alpns.is_empty() && !matches!(shared.policy, AcceptPolicy::Nobody),
             lease: self.lease.unwrap_or(Duration::from_secs(60)),
             software: concat!("gimlet/", env!("CARGO_PKG_VERSION")).to_owned(),
         };

@@ -55,6 +55,8 @@ pub(crate) enum ControlEvent {
         server: ServerPlace,
         /// Its other STUN ports.
         stun_ports: Vec<u16>,
+        /// The round trip to it.
+        rtt: Duration,
     },
     /// A message that is not the answer to a request.
     Message(ToPeer),
@@ -81,6 +83,8 @@ pub(crate) struct ControlConfig {
     pub(crate) servers: Vec<ServerAddress>,
     pub(crate) name: Option<Name>,
     pub(crate) lease: Duration,
+    /// Whether peers may be introduced to us.
+    pub(crate) reachable: bool,
     pub(crate) software: String,
 }
 
@@ -230,8 +234,13 @@ impl Task {
             if matches!(&*self.state.borrow(), ControlState::Online(_)) {
                 pause = BACKOFF.0;
             }
-            let definite = error.is_definite();
+            let (definite, replaced) = (error.is_definite(), error == SignInError::Replaced);
             if !self.failed(error).await {
+                break;
+            }
+            if replaced {
+                // Coming back would only drive the other one out in turn.
+                stop(&mut self.stopped).await;
                 break;
             }
             let wait = if definite {

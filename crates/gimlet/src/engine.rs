@@ -1,8 +1,8 @@
 //! The engine: one task that owns every session with every peer.
 //!
 //! It feeds the machines (traversal agents, relay legs, the STUN client) with what sockets, server
-//! and callers say, and carries out what they decide. Everything it holds is bounded: peers by
-//! [`MAX_PEERS`], and what an unknown session sends by [`held::Held`].
+//! and callers say, and carries out what they decide. Everything it holds is bounded: sessions by
+//! [`MAX_SESSIONS`], and what an unknown session sends by [`held::Held`].
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -37,9 +37,9 @@ mod session;
 use held::Held;
 use session::Session;
 
-/// Peers that one endpoint has sessions with. Each takes some 10 KiB; strangers who are let in
+/// Sessions of one endpoint. Each takes some 10 KiB; strangers who are let in
 /// count, so it must be bounded.
-const MAX_PEERS: usize = 4096;
+const MAX_SESSIONS: usize = 4096;
 
 /// How long a session that nobody uses is kept: long enough for the goodbye to be repeated, and for
 /// the next connection to find a direct path ready.
@@ -71,7 +71,7 @@ pub(crate) enum Command {
     Stop,
 }
 
-/// One peer and the session with it.
+/// A session and the peer it is with.
 struct Entry {
     peer: Arc<Peer>,
     session: Session,
@@ -83,13 +83,16 @@ pub(crate) struct Engine {
     shared: Arc<Shared>,
     control: Control,
     commands: mpsc::WeakSender<Command>,
-    peers: HashMap<PeerId, Entry>,
-    by_addr: HashMap<VirtualAddr, PeerId>,
-    by_session: HashMap<SessionId, PeerId>,
-    by_fragment: HashMap<[u8; 8], PeerId>,
+    entries: HashMap<VirtualAddr, Entry>,
+    /// The newest entry of each peer: a peer's key may be used by several of its programs.
+    newest: HashMap<PeerId, VirtualAddr>,
+    by_session: HashMap<SessionId, VirtualAddr>,
+    by_fragment: HashMap<[u8; 8], VirtualAddr>,
     held: Held,
     /// The server we are signed in to.
     server: Option<ServerPlace>,
+    /// The round trip to it.
+    server_rtt: Duration,
     reflexive: Reflexive,
     reflexive_started: Instant,
     asked: Vec<(SocketId, SocketAddr)>,
@@ -114,12 +117,13 @@ impl Engine {
             shared,
             control,
             commands,
-            peers: HashMap::new(),
-            by_addr: HashMap::new(),
+            entries: HashMap::new(),
+            newest: HashMap::new(),
             by_session: HashMap::new(),
             by_fragment: HashMap::new(),
             held: Held::default(),
             server: None,
+            server_rtt: Duration::ZERO,
             reflexive: Reflexive::default(),
             reflexive_started: now,
             asked: Vec::new(),
@@ -135,7 +139,7 @@ impl Engine {
         mut reports: mpsc::Receiver<Report>,
     ) {
         let mut orphaned = false;
-        while !(orphaned && self.peers.values().all(|entry| !entry.peer.is_in_use())) {
+        while !(orphaned && self.entries.values().all(|entry| !entry.peer.is_in_use())) {
             let timeout = tokio::time::sleep_until(self.timeout().into());
             tokio::select! {
                 biased;
@@ -219,7 +223,7 @@ impl Engine {
     }
 
     fn handle_stun(&mut self, via: Via, datagram: &[u8], now: Instant) {
-        let (route, peer) = match via {
+        let (route, entry) = match via {
             Via::Direct { socket, remote } => {
                 if self.reflexive.handle_datagram(socket, remote, datagram) {
                     self.drive_reflexive();
@@ -227,13 +231,13 @@ impl Engine {
                 }
                 (
                     Route::Direct { socket, remote },
-                    self.peer_of_check(datagram),
+                    self.entry_of_check(datagram),
                 )
             }
             Via::Relay(session) => (Route::Relay, self.by_session.get(&session).copied()),
         };
-        let Some(peer) = peer else { return };
-        self.with_peer(peer, |entry| {
+        let Some(entry) = entry else { return };
+        self.with_entry(entry, |entry| {
             if let Err(dropped) = entry.session.agent.handle_stun(route, datagram, now) {
                 tracing::trace!(?dropped, "STUN datagram dropped");
             }
@@ -241,12 +245,12 @@ impl Engine {
     }
 
     /// A check names its session by the user fragment, an answer by the transaction id.
-    fn peer_of_check(&self, datagram: &[u8]) -> Option<PeerId> {
+    fn entry_of_check(&self, datagram: &[u8]) -> Option<VirtualAddr> {
         if let Some(fragment) = stun::fragment_of(datagram) {
             return self.by_fragment.get(&fragment).copied();
         }
         let transaction = stun::transaction_of(datagram)?;
-        let mut entries = self.peers.iter();
+        let mut entries = self.entries.iter();
         entries
             .find(|(_, entry)| entry.session.agent.owns(&transaction))
             .map(|(&id, _)| id)
@@ -260,14 +264,14 @@ impl Engine {
         }
         let due = |entry: &Entry| entry.session.poll_timeout().is_some_and(|at| at <= now);
         let due: Vec<_> = self
-            .peers
+            .entries
             .iter()
             .filter(|(_, entry)| due(entry))
             .map(|(&id, _)| id)
             .collect();
         let socket = self.shared.socket.clone();
-        for peer in due {
-            self.with_peer(peer, |entry| {
+        for addr in due {
+            self.with_entry(addr, |entry| {
                 entry.session.handle_timeout(&entry.peer, &socket, now);
             });
         }
@@ -281,21 +285,21 @@ impl Engine {
     fn sweep(&mut self, now: Instant) {
         self.held.expire(now);
         let mut over = Vec::new();
-        for (&id, entry) in &mut self.peers {
+        for (&addr, entry) in &mut self.entries {
             if entry.peer.is_in_use() {
                 entry.unused_since = None;
             } else if now >= *entry.unused_since.get_or_insert(now) + LINGER {
-                over.push(id);
+                over.push(addr);
             }
         }
-        for peer in over {
-            self.forget(peer);
+        for addr in over {
+            self.forget(addr);
         }
     }
 
     fn timeout(&self) -> Instant {
         let sessions = self
-            .peers
+            .entries
             .values()
             .filter_map(|entry| entry.session.poll_timeout());
         sessions
@@ -385,34 +389,34 @@ impl Engine {
     // --- entries ---
 
     fn with_link(&mut self, link: &Link, act: impl FnOnce(&mut Entry)) {
-        if let Some(&peer) = self.by_addr.get(&link.addr()) {
-            self.with_peer(peer, act);
-        }
+        self.with_entry(link.addr(), act);
     }
 
     fn with_session(&mut self, session: SessionId, act: impl FnOnce(&mut Entry)) {
-        if let Some(&peer) = self.by_session.get(&session) {
-            self.with_peer(peer, act);
+        if let Some(&addr) = self.by_session.get(&session) {
+            self.with_entry(addr, act);
         }
     }
 
     /// Lets `act` change a session and carries out what follows from it.
-    fn with_peer(&mut self, peer: PeerId, act: impl FnOnce(&mut Entry)) {
-        let Some(entry) = self.peers.get_mut(&peer) else {
+    fn with_entry(&mut self, addr: VirtualAddr, act: impl FnOnce(&mut Entry)) {
+        let Some(entry) = self.entries.get_mut(&addr) else {
             return;
         };
         act(entry);
-        self.drive(peer);
+        self.drive(addr);
     }
 
-    fn forget(&mut self, peer: PeerId) {
-        let Some(entry) = self.peers.remove(&peer) else {
+    fn forget(&mut self, addr: VirtualAddr) {
+        let Some(entry) = self.entries.remove(&addr) else {
             return;
         };
-        let addr = entry.peer.link.addr();
+        let id = entry.peer.id;
         self.end_session(&entry.session);
         self.by_fragment.remove(&entry.session.credentials.fragment);
-        self.by_addr.remove(&addr);
+        if self.newest.get(&id) == Some(&addr) {
+            self.newest.remove(&id);
+        }
         self.shared
             .peers
             .write()

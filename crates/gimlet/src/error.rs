@@ -74,6 +74,9 @@ pub enum SignInError {
         /// Why.
         detail: String,
     },
+    /// Another program has signed in with the same identity and is reachable now instead.
+    #[error("another program has signed in with this identity; give each its own with --identity")]
+    Replaced,
     /// This endpoint was closed or signed out.
     #[error("this endpoint has signed out")]
     SignedOut,
@@ -89,6 +92,7 @@ impl SignInError {
             | Self::BadToken
             | Self::NotAllowed
             | Self::NameTaken
+            | Self::Replaced
             | Self::SignedOut => true,
             Self::Unresolved { .. }
             | Self::Unreachable { .. }

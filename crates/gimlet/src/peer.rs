@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use gimlet_net::path::Link;
+use gimlet_net::path::{Link, Target};
+use gimlet_net::transport;
 use gimlet_proto::candidate::NatClass;
 use gimlet_proto::id::PeerId;
 use gimlet_proto::message::RefuseReason;
@@ -130,12 +131,10 @@ impl Peer {
         Wanted(self.clone())
     }
 
-    /// Lets every connection send at once what the new path has room for, instead of at its next
-    /// timer.
-    pub(crate) fn wake_connections(&self) {
-        for connection in self.connections().iter() {
-            // The value is the one it has; what counts is that the connection looks again.
-            connection.set_send_window(gimlet_net::transport::SEND_WINDOW);
+    /// Sends the link's packets elsewhere from now on, and lets every connection notice.
+    pub(crate) fn set_target(&self, target: Target) {
+        if self.link.set_target(target) {
+            self.connections().iter().for_each(transport::nudge);
         }
     }
 

@@ -98,11 +98,11 @@ impl Link {
         self.target.load().as_deref().copied()
     }
 
-    /// Sends its packets elsewhere from now on.
-    pub fn set_target(&self, target: Target) {
+    /// Sends its packets elsewhere from now on; false where that is where they go already.
+    pub fn set_target(&self, target: Target) -> bool {
         let before = self.target.swap(Some(Arc::new(target)));
         if before.as_deref() == Some(&target) {
-            return;
+            return false;
         }
         self.unanswered_since.store(0, Ordering::Relaxed);
         self.unconfirmed
@@ -110,6 +110,7 @@ impl Link {
         if before.is_some() {
             self.epoch.advance();
         }
+        true
     }
 
     /// Sets how long the direct path may be silent under traffic, from its round-trip time.

@@ -8,6 +8,7 @@ use gimlet_proto::message::{
     FailReason, NatReport, RequestId, SignIn, SignOut, SignedIn as SignedInMessage, ToPeer,
     ToServer,
 };
+use gimlet_proto::rendezvous::CloseReason;
 use gimlet_proto::wire::{self, DecodeError};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -61,6 +62,7 @@ impl Task {
             token: server.token.clone(),
             name: self.config.name.clone(),
             lease_s: self.config.lease.as_secs() as u32,
+            reachable: self.config.reachable,
             software: self.config.software.clone(),
         };
         let mut session = Session {
@@ -148,6 +150,7 @@ impl Session<'_> {
         let event = ControlEvent::Online {
             server: self.control.place,
             stun_ports: message.stun_ports,
+            rtt: self.control.connection.min_rtt(),
         };
         // The engine first: whoever sees `Online` may connect at once.
         self.event(event).await?;
@@ -273,7 +276,17 @@ fn refusal(reason: FailReason) -> SignInError {
 }
 
 fn lost(error: quinn::ConnectionError) -> SignInError {
-    SignInError::Lost {
-        detail: error.to_string(),
+    let reason = match &error {
+        quinn::ConnectionError::ApplicationClosed(close) => {
+            CloseReason::from_code(close.error_code.into_inner())
+        }
+        _ => None,
+    };
+    match reason {
+        Some(CloseReason::Replaced) => SignInError::Replaced,
+        Some(CloseReason::ShuttingDown) => SignInError::ShuttingDown,
+        Some(_) | None => SignInError::Lost {
+            detail: error.to_string(),
+        },
     }
 }

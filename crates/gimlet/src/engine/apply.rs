@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use gimlet_net::path::Target;
-use gimlet_proto::id::PeerId;
+use gimlet_net::virtual_addr::VirtualAddr;
 use gimlet_proto::message::{PathKind, PathReport, ToServer};
 use gimlet_proto::traversal::{Event, Role, Route};
 
@@ -15,11 +15,11 @@ use crate::peer::Path;
 
 impl Engine {
     /// Drains everything a session has to say: the one place where its decisions take effect.
-    pub(super) fn drive(&mut self, id: PeerId) {
+    pub(super) fn drive(&mut self, addr: VirtualAddr) {
         let now = now();
-        self.drive_introduction(id, now);
-        self.drive_leg(id, now);
-        let Some(entry) = self.peers.get_mut(&id) else {
+        self.drive_introduction(addr, now);
+        self.drive_leg(addr, now);
+        let Some(entry) = self.entries.get_mut(&addr) else {
             return;
         };
         let mut events = Vec::new();
@@ -27,20 +27,20 @@ impl Engine {
             events.push(event);
         }
         for event in events {
-            self.apply(id, event, now);
+            self.apply(addr, event, now);
         }
-        self.transmit(id);
+        self.transmit(addr);
     }
 
-    fn drive_introduction(&mut self, id: PeerId, now: Instant) {
-        let Some(entry) = self.peers.get_mut(&id) else {
+    fn drive_introduction(&mut self, addr: VirtualAddr, now: Instant) {
+        let Some(entry) = self.entries.get_mut(&addr) else {
             return;
         };
         if let Introduction::Wanted { at, .. } = &mut entry.session.introduction {
             let role = entry.session.role;
             if role == Role::Controlling && *at <= now {
                 match self.server {
-                    Some(_) if entry.peer.is_in_use() => self.introduce(id, now),
+                    Some(_) if entry.peer.is_in_use() => self.introduce(addr, now),
                     // Nobody needs it, or signing in sets a new time.
                     Some(_) | None => *at = now + super::LINGER,
                 }
@@ -48,8 +48,8 @@ impl Engine {
         }
     }
 
-    fn drive_leg(&mut self, id: PeerId, now: Instant) {
-        let Some(entry) = self.peers.get_mut(&id) else {
+    fn drive_leg(&mut self, addr: VirtualAddr, now: Instant) {
+        let Some(entry) = self.entries.get_mut(&addr) else {
             return;
         };
         let session = &mut entry.session;
@@ -67,8 +67,8 @@ impl Engine {
         }
     }
 
-    fn transmit(&mut self, id: PeerId) {
-        let Some(entry) = self.peers.get_mut(&id) else {
+    fn transmit(&mut self, addr: VirtualAddr) {
+        let Some(entry) = self.entries.get_mut(&addr) else {
             return;
         };
         let session = entry.session.id();
@@ -89,15 +89,15 @@ impl Engine {
         }
     }
 
-    fn apply(&mut self, id: PeerId, event: Event, now: Instant) {
-        let Some(entry) = self.peers.get(&id) else {
+    fn apply(&mut self, addr: VirtualAddr, event: Event, now: Instant) {
+        let Some(entry) = self.entries.get(&addr) else {
             return;
         };
         let peer = entry.peer.clone();
         match event {
             Event::Allowed { socket, remote } => {
                 let allowed = self.shared.socket.allow(socket, remote, &peer.link);
-                tracing::debug!(peer = %id.short(), %remote, allowed, "address proven");
+                tracing::debug!(peer = %peer.id.short(), %remote, allowed, "address proven");
             }
             Event::Disallowed { socket, remote } => {
                 self.shared.socket.disallow(socket, remote, &peer.link);
@@ -120,7 +120,7 @@ impl Engine {
                         strategy,
                     },
                 };
-                self.select(id, route, path, now);
+                self.select(addr, route, path, now);
             }
             Event::Confirmed { .. } => peer.facts.send_modify(|facts| {
                 facts.moments.confirmed_at.get_or_insert(now);
@@ -129,29 +129,28 @@ impl Engine {
             // Later versions of the agent may say more than this engine needs.
             _ => (),
         }
-        let Some(entry) = self.peers.get(&id) else {
+        let Some(entry) = self.entries.get(&addr) else {
             return;
         };
         let outcome = entry.session.agent.outcome();
         peer.facts.send_modify(|facts| facts.outcome = outcome);
     }
 
-    fn select(&mut self, id: PeerId, route: Route, path: Path, now: Instant) {
-        let Some(entry) = self.peers.get(&id) else {
+    fn select(&mut self, addr: VirtualAddr, route: Route, path: Path, now: Instant) {
+        let Some(entry) = self.entries.get(&addr) else {
             return;
         };
         let peer = entry.peer.clone();
         match route {
             Route::Direct { socket, remote } => {
-                peer.link.set_target(Target::Direct { socket, remote });
+                peer.set_target(Target::Direct { socket, remote });
             }
             Route::Relay => {
                 if let Some(server) = self.server {
-                    peer.link.set_target(relay(server, entry.session.id()));
+                    peer.set_target(relay(server, entry.session.id()));
                 }
             }
         }
-        peer.wake_connections();
         if path.is_direct() {
             peer.facts.send_modify(|facts| {
                 facts.moments.direct_at.get_or_insert(now);
@@ -159,9 +158,11 @@ impl Engine {
         }
         let changed = peer.path.send_replace(path) != path;
         if changed {
-            tracing::info!(peer = %id.short(), %path, "path changed");
-            self.shared
-                .announce(EndpointEvent::PathChanged { peer: id, path });
+            tracing::info!(peer = %peer.id.short(), %path, "path changed");
+            self.shared.announce(EndpointEvent::PathChanged {
+                peer: peer.id,
+                path,
+            });
             if entry.session.role == Role::Controlling {
                 let report = PathReport {
                     session: entry.session.id(),
@@ -173,8 +174,8 @@ impl Engine {
     }
 
     /// Points a link that has no direct path at its relay session, which may be a new one.
-    pub(super) fn use_relay(&mut self, id: PeerId, server: ServerPlace) {
-        let Some(entry) = self.peers.get(&id) else {
+    pub(super) fn use_relay(&mut self, addr: VirtualAddr, server: ServerPlace) {
+        let Some(entry) = self.entries.get(&addr) else {
             return;
         };
         if entry.session.agent.selected() == Route::Relay {
@@ -184,7 +185,7 @@ impl Engine {
                 .set_target(relay(server, entry.session.id()));
         }
         let now = now();
-        self.drive_leg(id, now);
+        self.drive_leg(addr, now);
     }
 }
 

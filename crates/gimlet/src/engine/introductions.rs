@@ -4,17 +4,18 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use gimlet_net::path::Link;
+use gimlet_net::virtual_addr::VirtualAddr;
 use gimlet_proto::candidate::MAX_CANDIDATES;
 use gimlet_proto::id::PeerId;
 use gimlet_proto::message::{
     Accept, Accepted, Candidates, CloseSession, Introduce, Introduction, RefuseReason, Refused,
-    ToPeer,
+    ToPeer, ToServer,
 };
 use gimlet_proto::secret::SessionId;
 use gimlet_proto::traversal::{Config, Family, Role, SocketId};
 
 use super::session::{Introduction as Stage, Session};
-use super::{Command, Engine, Entry, MAX_PEERS, now, with_port};
+use super::{Command, Engine, Entry, MAX_SESSIONS, now, with_port};
 use crate::control::ControlEvent;
 use crate::event::EndpointEvent;
 use crate::peer::{Path, Peer, Phase, Wanted};
@@ -27,8 +28,13 @@ impl Engine {
     pub(super) fn handle_control(&mut self, event: ControlEvent) {
         let now = now();
         match event {
-            ControlEvent::Online { server, stun_ports } => {
+            ControlEvent::Online {
+                server,
+                stun_ports,
+                rtt,
+            } => {
                 self.server = Some(server);
+                self.server_rtt = rtt;
                 let main = (server.socket, server.addr);
                 let others = stun_ports
                     .iter()
@@ -39,7 +45,7 @@ impl Engine {
                 if !asked.iter().all(|target| self.asked.contains(target)) {
                     self.ask_reflexive(asked);
                 }
-                self.each_peer(|entry| {
+                self.each_entry(|entry| {
                     entry.session.leg.rebind(now);
                     if let Stage::Wanted { at, .. } = &mut entry.session.introduction {
                         *at = now;
@@ -53,7 +59,7 @@ impl Engine {
             }
             ControlEvent::Offline => {
                 // Introductions under way die with the control session.
-                self.each_peer(|entry| {
+                self.each_entry(|entry| {
                     if let Stage::Asked { .. } = entry.session.introduction {
                         entry.session.lost_introduction(now);
                     }
@@ -88,47 +94,58 @@ impl Engine {
 
     /// The peer with a session, made if need be; `None` where there are too many.
     pub(super) fn dial(&mut self, id: PeerId) -> Option<(Arc<Peer>, Wanted)> {
-        if let Some(entry) = self.peers.get(&id) {
+        let newest = self.newest.get(&id).and_then(|addr| self.entries.get(addr));
+        if let Some(entry) = newest {
             return Some((entry.peer.clone(), entry.peer.want()));
         }
-        let peer = self.add_peer(id, Role::Controlling, SessionId(rand::random()))?;
+        let addr = self.add_entry(id, Role::Controlling, SessionId(rand::random()))?;
+        let peer = self.entries.get(&addr)?.peer.clone();
         let wanted = peer.want();
         // Now, not at the next turn of the loop: the introduction leaves before the first flight.
-        self.drive(id);
+        self.drive(addr);
         Some((peer, wanted))
     }
 
     /// Asks the server for an introduction, or again after one was lost.
-    pub(super) fn introduce(&mut self, id: PeerId, now: Instant) {
+    pub(super) fn introduce(&mut self, addr: VirtualAddr, now: Instant) {
         let Some(server) = self.server else { return };
         let candidates = self.candidates();
         let nat = *self.shared.nat.borrow();
-        let Some(entry) = self.peers.get_mut(&id) else {
+        let Some(entry) = self.entries.get_mut(&addr) else {
             return;
         };
         let Stage::Wanted { attempt, .. } = entry.session.introduction else {
             return;
         };
         if attempt > 0 || entry.session.leg.is_gone() {
-            self.by_session.remove(&entry.session.id());
-            self.shared.socket.remove_session(entry.session.id());
-            entry.session.renew(SessionId(rand::random()), now);
-            self.by_session.insert(entry.session.id(), id);
-            self.shared
-                .socket
-                .add_session(entry.session.id(), &entry.peer.link);
+            self.renew(addr, SessionId(rand::random()), now);
         }
+        let Some(entry) = self.entries.get_mut(&addr) else {
+            return;
+        };
         entry.session.introduction = Stage::Asked { attempt };
         entry.session.agent.set_local(&candidates, nat);
         self.control.send(Introduce {
             session: entry.session.id(),
-            peer: id,
+            peer: entry.peer.id,
             secret: entry.session.leg.secret().clone(),
             credentials: entry.session.credentials.clone(),
             candidates,
             nat,
         });
-        self.use_relay(id, server);
+        self.use_relay(addr, server);
+    }
+
+    /// Moves an entry to another relay session.
+    fn renew(&mut self, addr: VirtualAddr, session: SessionId, now: Instant) {
+        let Some(entry) = self.entries.get_mut(&addr) else {
+            return;
+        };
+        self.by_session.remove(&entry.session.id());
+        self.shared.socket.remove_session(entry.session.id());
+        entry.session.renew(session, now);
+        self.by_session.insert(session, addr);
+        self.shared.socket.add_session(session, &entry.peer.link);
     }
 
     fn introduced(&mut self, introduction: Introduction) {
@@ -137,20 +154,18 @@ impl Engine {
         if introduction.candidates.len() > MAX_CANDIDATES || id == self.shared.id {
             return self.refuse(introduction.session, RefuseReason::BadRequest);
         }
-        if let Some(entry) = self.peers.get(&id) {
-            let resumed = entry.session.remote.as_ref() == Some(&introduction.credentials);
-            let dialling = entry.session.role == Role::Controlling
-                && entry.session.introduction != Stage::Agreed
-                && entry.session.remote.is_none();
+        if self.resumed(&introduction).is_some() {
+            return self.decided(introduction, true);
+        }
+        let newest = self.newest.get(&id).and_then(|addr| self.entries.get(addr));
+        if let Some(entry) = newest.filter(|entry| entry.session.is_dialling()) {
             let asked = matches!(entry.session.introduction, Stage::Asked { .. });
-            if dialling && asked && self.shared.id < id {
+            return match asked && self.shared.id < id {
                 // Both dial at once: the introduction of the lower id stands, for both.
-                return self.refuse(introduction.session, RefuseReason::Superseded);
-            }
-            // Whom we dial we also let in.
-            if resumed || dialling {
-                return self.decided(introduction, true);
-            }
+                true => self.refuse(introduction.session, RefuseReason::Superseded),
+                // Whom we dial we also let in.
+                false => self.decided(introduction, true),
+            };
         }
         match &self.shared.policy {
             AcceptPolicy::All => self.decided(introduction, true),
@@ -189,13 +204,13 @@ impl Engine {
         }
         let Some(server) = self.server else { return };
         let now = now();
-        if self.adopt(id, &introduction, now).is_none() {
+        let Some(addr) = self.adopt(&introduction, now) else {
             return self.refuse(session, RefuseReason::Busy);
-        }
+        };
         let candidates = self.candidates();
         let nat = *self.shared.nat.borrow();
         let held = self.held.take(session);
-        let Some(entry) = self.peers.get_mut(&id) else {
+        let Some(entry) = self.entries.get_mut(&addr) else {
             return;
         };
         entry.session.introduction = Stage::Agreed;
@@ -211,71 +226,91 @@ impl Engine {
         entry.session.remote = Some(introduction.credentials.clone());
         entry.session.nat_remote = introduction.nat;
         if first {
+            // Our word reaches the dialer no sooner than this; a check that overtakes it would
+            // find its router unprepared, and some then give the port away.
+            entry.session.agent.hold_checks(now + self.server_rtt);
             entry.session.agent.handle_remote(
                 introduction.credentials,
                 &introduction.candidates,
                 introduction.nat,
                 now,
             );
+            let event = EndpointEvent::Introduced {
+                peer: id,
+                name: introduction.name,
+            };
+            self.shared.announce(event);
         } else {
             entry
                 .session
                 .agent
                 .handle_candidates(&introduction.candidates, now);
         }
-        self.use_relay(id, server);
-        self.agreed(id, now);
-        let Some(entry) = self.peers.get(&id) else {
+        self.use_relay(addr, server);
+        self.agreed(addr, now);
+        let Some(entry) = self.entries.get(&addr) else {
             return;
         };
         for datagram in held {
             self.shared.socket.inject(&entry.peer.link, datagram);
         }
-        let event = EndpointEvent::Introduced {
-            peer: id,
-            name: introduction.name,
-        };
-        if first {
-            self.shared.announce(event);
-        }
-        self.drive(id);
+        self.drive(addr);
     }
 
-    /// The entry for an introduction that is accepted: the one there is, over a new relay session,
-    /// where it is the same session as before; otherwise a fresh one under the same address.
-    fn adopt(&mut self, id: PeerId, introduction: &Introduction, now: Instant) -> Option<()> {
-        let session = introduction.session;
-        let Some(entry) = self.peers.get_mut(&id) else {
-            return self.add_peer(id, Role::Controlled, session).map(drop);
-        };
-        self.by_session.remove(&entry.session.id());
-        self.shared.socket.remove_session(entry.session.id());
-        if entry.session.remote.as_ref() == Some(&introduction.credentials) {
-            entry.session.renew(session, now);
-        } else {
-            let old = entry.session.id();
-            if matches!(entry.session.introduction, Stage::Asked { .. }) {
-                self.control.send(CloseSession { session: old });
-            }
-            self.by_fragment.remove(&entry.session.credentials.fragment);
-            let sockets = sockets_of(&self.shared.sockets, self.shared.relay_only);
-            let config = agent_config(self.asked.iter().any(|(_, addr)| addr.ip().is_loopback()));
-            entry.session = Session::new(Role::Controlled, session, config, &sockets, now);
-            self.by_fragment
-                .insert(entry.session.credentials.fragment, id);
-            self.back_to_relay(id);
+    /// The entry whose session an introduction continues: the same credentials again, because the
+    /// server was restarted or has forgotten us.
+    fn resumed(&self, introduction: &Introduction) -> Option<VirtualAddr> {
+        let of_peer = self
+            .entries
+            .values()
+            .filter(|entry| entry.peer.id == introduction.peer);
+        of_peer
+            .filter(|entry| entry.session.role == Role::Controlled)
+            .find(|entry| entry.session.remote.as_ref() == Some(&introduction.credentials))
+            .map(|entry| entry.peer.link.addr())
+    }
+
+    /// The entry for an introduction that is accepted.
+    fn adopt(&mut self, introduction: &Introduction, now: Instant) -> Option<VirtualAddr> {
+        let (id, session) = (introduction.peer, introduction.session);
+        if let Some(addr) = self.resumed(introduction) {
+            self.renew(addr, session, now);
+            return Some(addr);
         }
-        let entry = self.peers.get(&id)?;
-        self.by_session.insert(session, id);
+        let newest = self.newest.get(&id).copied();
+        let dialling = newest.filter(|addr| {
+            self.entries
+                .get(addr)
+                .is_some_and(|entry| entry.session.is_dialling())
+        });
+        let Some(addr) = dialling else {
+            return self.add_entry(id, Role::Controlled, session);
+        };
+        // Our own dial goes on under the other side's introduction.
+        let sockets = self.agent_sockets();
+        let config = self.agent_config();
+        let entry = self.entries.get_mut(&addr)?;
+        let old = entry.session.id();
+        if matches!(entry.session.introduction, Stage::Asked { .. }) {
+            self.control
+                .send(ToServer::CloseSession(CloseSession { session: old }));
+        }
+        self.by_session.remove(&old);
+        self.by_fragment.remove(&entry.session.credentials.fragment);
+        self.shared.socket.remove_session(old);
+        entry.session = Session::new(Role::Controlled, session, config, &sockets, now);
+        self.by_fragment
+            .insert(entry.session.credentials.fragment, addr);
+        self.by_session.insert(session, addr);
         self.shared.socket.add_session(session, &entry.peer.link);
-        Some(())
+        Some(addr)
     }
 
     fn accepted(&mut self, accepted: Accepted, now: Instant) {
-        let Some(&id) = self.by_session.get(&accepted.session) else {
+        let Some(&addr) = self.by_session.get(&accepted.session) else {
             return;
         };
-        let Some(entry) = self.peers.get_mut(&id) else {
+        let Some(entry) = self.entries.get_mut(&addr) else {
             return;
         };
         let Stage::Asked { .. } = entry.session.introduction else {
@@ -289,11 +324,9 @@ impl Engine {
         let known = entry.session.remote.as_ref() == Some(&accepted.credentials);
         if !known && entry.session.remote.is_some() {
             // The peer was restarted and has forgotten the paths it had.
-            let config = agent_config(self.allow_loopback());
-            let sockets = sockets_of(&self.shared.sockets, self.shared.relay_only);
-            self.start_over(id, config, &sockets, now);
+            self.start_over(addr, now);
         }
-        let Some(entry) = self.peers.get_mut(&id) else {
+        let Some(entry) = self.entries.get_mut(&addr) else {
             return;
         };
         if known {
@@ -310,30 +343,17 @@ impl Engine {
             );
             entry.session.remote = Some(accepted.credentials);
         }
-        self.agreed(id, now);
-        self.drive(id);
+        self.agreed(addr, now);
+        self.drive(addr);
     }
 
     /// Begins traversal anew under the same credentials; packets take the relay meanwhile.
-    fn start_over(
-        &mut self,
-        id: PeerId,
-        config: Config,
-        sockets: &[(SocketId, Family)],
-        now: Instant,
-    ) {
-        let Some(entry) = self.peers.get_mut(&id) else {
+    fn start_over(&mut self, addr: VirtualAddr, now: Instant) {
+        let (config, sockets) = (self.agent_config(), self.agent_sockets());
+        let Some(entry) = self.entries.get_mut(&addr) else {
             return;
         };
-        entry.session.start_over(config, sockets, now);
-        self.back_to_relay(id);
-    }
-
-    /// Forgets what was known of direct paths.
-    fn back_to_relay(&mut self, id: PeerId) {
-        let Some(entry) = self.peers.get_mut(&id) else {
-            return;
-        };
+        entry.session.start_over(config, &sockets, now);
         self.shared.socket.disallow_all(&entry.peer.link);
         entry.peer.path.send_replace(Path::RELAY);
         entry.peer.facts.send_modify(|facts| {
@@ -342,15 +362,15 @@ impl Engine {
             facts.settled = false;
         });
         if let Some(server) = self.server {
-            self.use_relay(id, server);
+            self.use_relay(addr, server);
         }
     }
 
     fn refused(&mut self, refused: Refused, now: Instant) {
-        let Some(&id) = self.by_session.get(&refused.session) else {
+        let Some(&addr) = self.by_session.get(&refused.session) else {
             return;
         };
-        let Some(entry) = self.peers.get_mut(&id) else {
+        let Some(entry) = self.entries.get_mut(&addr) else {
             return;
         };
         let Stage::Asked { .. } = entry.session.introduction else {
@@ -367,24 +387,21 @@ impl Engine {
                 .peer
                 .phase
                 .send_replace(Phase::Refused(refused.reason));
-            self.forget(id);
+            self.forget(addr);
             return;
         }
-        self.drive(id);
+        self.drive(addr);
     }
 
     fn refuse(&mut self, session: SessionId, reason: RefuseReason) {
         drop(self.held.take(session));
         self.control
-            .send(gimlet_proto::message::ToServer::Refuse(Refused {
-                session,
-                reason,
-            }));
+            .send(ToServer::Refuse(Refused { session, reason }));
     }
 
-    fn agreed(&mut self, id: PeerId, now: Instant) {
+    fn agreed(&mut self, addr: VirtualAddr, now: Instant) {
         let nat_local = *self.shared.nat.borrow();
-        let Some(entry) = self.peers.get_mut(&id) else {
+        let Some(entry) = self.entries.get_mut(&addr) else {
             return;
         };
         entry.peer.phase.send_replace(Phase::Introduced);
@@ -399,35 +416,39 @@ impl Engine {
     pub(super) fn announce_candidates(&mut self) {
         let candidates = self.candidates();
         let nat = *self.shared.nat.borrow();
-        for entry in self.peers.values_mut() {
+        for entry in self.entries.values_mut() {
             entry.session.agent.set_local(&candidates, nat);
             if entry.session.introduction == Stage::Agreed {
                 let session = entry.session.id();
                 let candidates = candidates.clone();
-                self.control
-                    .send(gimlet_proto::message::ToServer::Candidates(Candidates {
-                        session,
-                        candidates,
-                    }));
+                self.control.send(ToServer::Candidates(Candidates {
+                    session,
+                    candidates,
+                }));
             }
         }
     }
 
-    fn add_peer(&mut self, id: PeerId, role: Role, session: SessionId) -> Option<Arc<Peer>> {
-        if self.peers.len() >= MAX_PEERS {
+    fn add_entry(&mut self, id: PeerId, role: Role, session: SessionId) -> Option<VirtualAddr> {
+        if self.entries.len() >= MAX_SESSIONS {
             self.sweep(now());
         }
-        if self.peers.len() >= MAX_PEERS {
+        if self.entries.len() >= MAX_SESSIONS {
             return None;
         }
         let link = Link::new(self.shared.next_addr());
+        let addr = link.addr();
         let peer = Peer::new(id, link.clone());
-        let sockets = sockets_of(&self.shared.sockets, self.shared.relay_only);
-        let config = agent_config(self.allow_loopback());
-        let session = Session::new(role, session, config, &sockets, now());
-        self.by_addr.insert(link.addr(), id);
-        self.by_session.insert(session.id(), id);
-        self.by_fragment.insert(session.credentials.fragment, id);
+        let session = Session::new(
+            role,
+            session,
+            self.agent_config(),
+            &self.agent_sockets(),
+            now(),
+        );
+        self.newest.insert(id, addr);
+        self.by_session.insert(session.id(), addr);
+        self.by_fragment.insert(session.credentials.fragment, addr);
         self.shared.socket.add_link(&link);
         self.shared.socket.add_session(session.id(), &link);
         let mut peers = self
@@ -435,17 +456,17 @@ impl Engine {
             .peers
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        peers.insert(link.addr(), peer.clone());
+        peers.insert(addr, peer.clone());
         drop(peers);
-        self.peers.insert(
-            id,
+        self.entries.insert(
+            addr,
             Entry {
-                peer: peer.clone(),
+                peer,
                 session,
                 unused_since: None,
             },
         );
-        Some(peer)
+        Some(addr)
     }
 
     /// Tells the server that a session is over, and takes none of its frames any more.
@@ -453,38 +474,34 @@ impl Engine {
         self.by_session.remove(&session.id());
         self.shared.socket.remove_session(session.id());
         if session.introduction == Stage::Agreed && !session.leg.is_gone() {
-            self.control
-                .send(gimlet_proto::message::ToServer::CloseSession(
-                    CloseSession {
-                        session: session.id(),
-                    },
-                ));
+            self.control.send(ToServer::CloseSession(CloseSession {
+                session: session.id(),
+            }));
         }
     }
 
-    fn each_peer(&mut self, mut act: impl FnMut(&mut Entry)) {
-        let ids: Vec<_> = self.peers.keys().copied().collect();
-        for id in ids {
-            self.with_peer(id, &mut act);
+    fn each_entry(&mut self, mut act: impl FnMut(&mut Entry)) {
+        let addrs: Vec<_> = self.entries.keys().copied().collect();
+        for addr in addrs {
+            self.with_entry(addr, &mut act);
         }
     }
-}
 
-fn sockets_of(
-    sockets: &[(SocketId, Family, std::net::SocketAddr)],
-    relay_only: bool,
-) -> Vec<(SocketId, Family)> {
-    match relay_only {
-        true => Vec::new(),
-        false => sockets
-            .iter()
-            .map(|&(id, family, _)| (id, family))
-            .collect(),
+    fn agent_sockets(&self) -> Vec<(SocketId, Family)> {
+        match self.shared.relay_only {
+            true => Vec::new(),
+            false => self
+                .shared
+                .sockets
+                .iter()
+                .map(|&(id, family, _)| (id, family))
+                .collect(),
+        }
     }
-}
 
-fn agent_config(allow_loopback: bool) -> Config {
-    let mut config = Config::default();
-    config.allow_loopback = allow_loopback;
-    config
+    fn agent_config(&self) -> Config {
+        let mut config = Config::default();
+        config.allow_loopback = self.allow_loopback();
+        config
+    }
 }

@@ -78,6 +78,13 @@ impl Session {
         }
     }
 
+    /// Whether we dial and the peer has not answered yet.
+    pub(super) fn is_dialling(&self) -> bool {
+        self.role == Role::Controlling
+            && self.introduction != Introduction::Agreed
+            && self.remote.is_none()
+    }
+
     /// The relay session's id now.
     pub(super) fn id(&self) -> SessionId {
         self.leg.session()
