@@ -28,6 +28,15 @@ pub fn rtt_40ms() -> LinkConfig {
     LinkConfig::with_delay(Duration::from_millis(10))
 }
 
+/// Stamps log lines with the virtual time since the world began.
+struct VirtualTime(tokio::time::Instant);
+
+impl tracing_subscriber::fmt::time::FormatTime for VirtualTime {
+    fn format_time(&self, w: &mut tracing_subscriber::fmt::format::Writer<'_>) -> std::fmt::Result {
+        write!(w, "{:9.3}", self.0.elapsed().as_secs_f64())
+    }
+}
+
 /// The network, and the sockets at its edge.
 pub(crate) struct Wire {
     net: Mutex<Net>,
@@ -141,6 +150,7 @@ impl World {
             // Fails when a test before has set it already, which is as good.
             let _ = tracing_subscriber::fmt()
                 .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+                .with_timer(VirtualTime(tokio::time::Instant::now()))
                 .with_test_writer()
                 .try_init();
         }

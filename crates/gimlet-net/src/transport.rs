@@ -6,6 +6,7 @@ use std::time::Duration;
 use quinn::congestion::CubicConfig;
 use quinn::crypto::{CryptoError, HmacKey};
 use quinn::{EndpointConfig, MtuDiscoveryConfig, TransportConfig};
+use quinn_proto::HashedConnectionIdGenerator;
 
 use crate::congestion::{PathEpoch, RestartingFactory};
 
@@ -47,6 +48,11 @@ pub fn endpoint_config(reset_key: &[u8; 32]) -> EndpointConfig {
     let mut config = EndpointConfig::new(Arc::new(ResetKey(*reset_key)));
     // RFC 9443: only with the fixed bit set can QUIC be told from the rest by its first byte.
     config.grease_quic_bit(false);
+    // quinn's default draws a new key at every start and then drops packets of before as garbage,
+    // where it should answer them with a stateless reset.
+    let cid_key = blake3::derive_key("gimlet 2026 connection id key", reset_key);
+    let cid_key = u64::from_be_bytes(*cid_key.first_chunk().expect("a key has 32 bytes"));
+    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(cid_key)));
     config
 }
 

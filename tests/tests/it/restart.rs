@@ -103,6 +103,7 @@ async fn a_relayed_session_goes_on_after_its_server_was_restarted() {
     let _server = pair.world.server_at(&place, config(state.path()));
     let returned = Instant::now();
     echo(&dialled, &accepted, b"after").await;
+    println!("relayed again after {:?}", returned.elapsed());
     assert!(
         returned.elapsed() <= Duration::from_secs(10),
         "{:?}",
