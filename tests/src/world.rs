@@ -102,6 +102,11 @@ impl Place {
         socket
     }
 
+    /// A socket on this host's first address.
+    pub fn socket(&self, port: u16) -> Arc<dyn AsyncUdpSocket> {
+        self.bind(self.addrs()[0], port)
+    }
+
     fn addrs(&self) -> Vec<IpAddr> {
         self.wire
             .net

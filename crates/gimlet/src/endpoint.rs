@@ -346,11 +346,18 @@ impl Endpoint {
     /// Signs out and closes every connection; waits up to a second for the goodbyes to be heard.
     pub async fn close(&self) {
         let shared = &self.inner.shared;
-        self.sign_out().await;
         shared.quic.close(0u8.into(), b"closed");
         // Peers that do not hear it time out.
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT, shared.quic.wait_idle()).await;
-        let _ = self.inner.commands.try_send(Command::Stop);
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.goodbye()).await;
+    }
+
+    async fn goodbye(&self) {
+        let (done, said) = oneshot::channel();
+        // An error, here and below, means that the engine is gone already.
+        let _ = self.inner.commands.send(Command::Stop { done }).await;
+        let _ = said.await;
+        self.sign_out().await;
+        self.inner.shared.quic.wait_idle().await;
     }
 }
 

@@ -67,8 +67,11 @@ pub(crate) enum Command {
     },
     /// The addresses of servers are known.
     Places(Vec<ServerPlace>),
-    /// Ends the engine.
-    Stop,
+    /// Ends every session, so that the server hears of it before the goodbye, and the engine.
+    Stop {
+        /// Dropped when all is said.
+        done: oneshot::Sender<()>,
+    },
 }
 
 /// A session and the peer it is with.
@@ -145,7 +148,11 @@ impl Engine {
                 biased;
                 Some(event) = control_events.recv() => self.handle_control(event),
                 command = commands.recv(), if !orphaned => match command {
-                    Some(Command::Stop) => break,
+                    Some(Command::Stop { done }) => {
+                        self.stop();
+                        drop(done);
+                        break;
+                    }
                     Some(command) => self.handle_command(command),
                     None => orphaned = true,
                 },
@@ -182,7 +189,7 @@ impl Engine {
                 self.ask_reflexive(ports.collect());
             }
             // The loop ends before it gets here.
-            Command::Stop => (),
+            Command::Stop { .. } => (),
         }
     }
 
@@ -405,6 +412,14 @@ impl Engine {
         };
         act(entry);
         self.drive(addr);
+    }
+
+    /// Says goodbye to the server for every session. Links stay, for the goodbyes to peers.
+    fn stop(&mut self) {
+        let entries = std::mem::take(&mut self.entries);
+        for entry in entries.values() {
+            self.end_session(&entry.session);
+        }
     }
 
     fn forget(&mut self, addr: VirtualAddr) {

@@ -3,6 +3,7 @@
 mod bench;
 mod failures;
 mod glare;
+mod liar;
 mod restart;
 mod sites;
 mod switching;

@@ -233,6 +233,12 @@ impl Session<'_> {
 
     async fn goodbye(&mut self) -> End {
         let farewell = async {
+            // What was said before the goodbye comes before it.
+            while let Ok(outgoing) = self.task.outgoing.try_recv() {
+                if self.send(outgoing).await.is_err() {
+                    return;
+                }
+            }
             if self.write(SignOut {}.into()).await.is_ok() && self.send.finish().is_ok() {
                 // The server closes; either way we are done.
                 let _ = self.send.stopped().await;

@@ -417,6 +417,7 @@ impl Engine {
         let candidates = self.candidates();
         let nat = *self.shared.nat.borrow();
         for entry in self.entries.values_mut() {
+            entry.peer.facts.send_modify(|facts| facts.nat_local = nat);
             entry.session.agent.set_local(&candidates, nat);
             if entry.session.introduction == Stage::Agreed {
                 let session = entry.session.id();
