@@ -1,4 +1,5 @@
 //! Cross-crate scenarios. One binary, a module a topic.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test, which is what it is for")]
 
 mod bench;
 mod failures;
