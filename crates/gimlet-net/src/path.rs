@@ -138,6 +138,14 @@ impl PathSocket {
         self.change(|table| table.allow(socket, remote, link.clone()))
     }
 
+    /// The link whose QUIC is taken from `remote`.
+    pub fn link_at(&self, socket: SocketId, remote: SocketAddr) -> Option<VirtualAddr> {
+        self.table
+            .load()
+            .of_remote(socket, remote)
+            .map(|link| link.addr())
+    }
+
     /// Takes no more QUIC from `remote` for `link`.
     pub fn disallow(&self, socket: SocketId, remote: SocketAddr, link: &Arc<Link>) {
         self.change(|table| table.disallow(socket, remote, link));

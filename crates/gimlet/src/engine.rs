@@ -4,7 +4,7 @@
 //! and callers say, and carries out what they decide. Everything it holds is bounded: sessions by
 //! [`MAX_SESSIONS`], and what an unknown session sends by [`held::Held`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -80,6 +80,8 @@ struct Entry {
     session: Session,
     /// Since when nobody uses it.
     unused_since: Option<Instant>,
+    /// When it is due in [`Engine::due`].
+    due_at: Option<Instant>,
 }
 
 pub(crate) struct Engine {
@@ -87,6 +89,8 @@ pub(crate) struct Engine {
     control: Control,
     commands: mpsc::WeakSender<Command>,
     entries: HashMap<VirtualAddr, Entry>,
+    /// When each entry wants to be looked at, soonest first.
+    due: BTreeSet<(Instant, VirtualAddr)>,
     /// The newest entry of each peer: a peer's key may be used by several of its programs.
     newest: HashMap<PeerId, VirtualAddr>,
     by_session: HashMap<SessionId, VirtualAddr>,
@@ -121,6 +125,7 @@ impl Engine {
             control,
             commands,
             entries: HashMap::new(),
+            due: BTreeSet::new(),
             newest: HashMap::new(),
             by_session: HashMap::new(),
             by_fragment: HashMap::new(),
@@ -238,7 +243,7 @@ impl Engine {
                 }
                 (
                     Route::Direct { socket, remote },
-                    self.entry_of_check(datagram),
+                    self.entry_of_check(socket, remote, datagram),
                 )
             }
             Via::Relay(session) => (Route::Relay, self.by_session.get(&session).copied()),
@@ -252,15 +257,24 @@ impl Engine {
     }
 
     /// A check names its session by the user fragment, an answer by the transaction id.
-    fn entry_of_check(&self, datagram: &[u8]) -> Option<VirtualAddr> {
+    fn entry_of_check(
+        &self,
+        socket: SocketId,
+        remote: SocketAddr,
+        datagram: &[u8],
+    ) -> Option<VirtualAddr> {
         if let Some(fragment) = stun::fragment_of(datagram) {
             return self.by_fragment.get(&fragment).copied();
         }
         let transaction = stun::transaction_of(datagram)?;
-        let mut entries = self.entries.iter();
-        entries
-            .find(|(_, entry)| entry.session.agent.owns(&transaction))
-            .map(|(&id, _)| id)
+        let owns = |addr: &VirtualAddr| {
+            self.entries
+                .get(addr)
+                .is_some_and(|entry| entry.session.agent.owns(&transaction))
+        };
+        // Nearly every answer comes from an address that a link has proven.
+        let proven = self.shared.socket.link_at(socket, remote).filter(&owns);
+        proven.or_else(|| self.entries.keys().copied().find(owns))
     }
 
     fn handle_timeout(&mut self) {
@@ -269,16 +283,11 @@ impl Engine {
             self.reflexive.handle_timeout(now);
             self.drive_reflexive();
         }
-        let due = |entry: &Entry| entry.session.poll_timeout().is_some_and(|at| at <= now);
-        let due: Vec<_> = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| due(entry))
-            .map(|(&id, _)| id)
-            .collect();
         let socket = self.shared.socket.clone();
-        for addr in due {
+        while let Some(&(at, addr)) = self.due.first().filter(|(at, _)| *at <= now) {
+            self.due.remove(&(at, addr));
             self.with_entry(addr, |entry| {
+                entry.due_at = None;
                 entry.session.handle_timeout(&entry.peer, &socket, now);
             });
         }
@@ -305,15 +314,26 @@ impl Engine {
     }
 
     fn timeout(&self) -> Instant {
-        let sessions = self
-            .entries
-            .values()
-            .filter_map(|entry| entry.session.poll_timeout());
-        sessions
-            .chain(self.reflexive.poll_timeout())
-            .chain([self.sweep_at])
-            .min()
-            .unwrap_or(self.sweep_at)
+        let due = self.due.first().map(|&(at, _)| at);
+        let reflexive = self.reflexive.poll_timeout();
+        [due, reflexive]
+            .into_iter()
+            .flatten()
+            .fold(self.sweep_at, Instant::min)
+    }
+
+    /// Notes when an entry wants to be looked at next.
+    fn schedule(&mut self, addr: VirtualAddr) {
+        let Some(entry) = self.entries.get_mut(&addr) else {
+            return;
+        };
+        let due_at = entry.session.poll_timeout();
+        if due_at != entry.due_at {
+            self.due.extend(due_at.map(|at| (at, addr)));
+            if let Some(at) = std::mem::replace(&mut entry.due_at, due_at) {
+                self.due.remove(&(at, addr));
+            }
+        }
     }
 
     // --- our own addresses ---
@@ -427,6 +447,9 @@ impl Engine {
             return;
         };
         let id = entry.peer.id;
+        if let Some(at) = entry.due_at {
+            self.due.remove(&(at, addr));
+        }
         self.end_session(&entry.session);
         self.by_fragment.remove(&entry.session.credentials.fragment);
         if self.newest.get(&id) == Some(&addr) {

@@ -57,3 +57,8 @@ pub use gimlet_proto::message::{PeerInfo, Resolved, SessionInfo};
 pub use gimlet_proto::name::{Name, ParseNameError};
 pub use gimlet_proto::traversal::{Failure, Outcome, Reason, Stage, Strategy};
 pub use quinn::{ConnectionError, ReadDatagram, RecvStream, SendDatagramError, SendStream, VarInt};
+
+/// The readme's example is a documentation test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -30,6 +30,7 @@ impl Engine {
             self.apply(addr, event, now);
         }
         self.transmit(addr);
+        self.schedule(addr);
     }
 
     fn drive_introduction(&mut self, addr: VirtualAddr, now: Instant) {

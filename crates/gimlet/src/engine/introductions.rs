@@ -465,6 +465,7 @@ impl Engine {
                 peer,
                 session,
                 unused_since: None,
+                due_at: None,
             },
         );
         Some(addr)
