@@ -6,21 +6,52 @@
 //!
 //! # Examples
 //!
-//! ```no_run
-//! use gimlet::{Endpoint, Identity, PeerId};
+//! Two endpoints and a server, all in one program:
 //!
-//! # async fn example(alice: PeerId) -> anyhow::Result<()> {
-//! let endpoint = Endpoint::builder()
-//!     .identity(Identity::load_or_create("identity.key".as_ref())?)
-//!     .server("gimlet://relay.example.org:13000?token=secret".parse()?)
+//! ```
+//! use gimlet::{Endpoint, Identity};
+//! use gimlet_server::{Config, Server};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+//! let server = Server::bind(Config::on_loopback())?;
+//! let address = server.address(); // the line that `gimlet serve` prints
+//! tokio::spawn(server.run(std::future::pending()));
+//!
+//! let alice = Endpoint::builder()
+//!     .identity(Identity::generate()) // or Identity::load_or_create(path)
+//!     .server(address.clone())
+//!     .alpns(vec![b"greeting/1".to_vec()])
 //!     .bind()
 //!     .await?;
+//! let bob = Endpoint::builder().server(address).bind().await?;
+//! alice.online().await?;
 //!
-//! let connection = endpoint.connect(alice, b"greeting/1").await?;
-//! let (mut send, mut recv) = connection.open_bi().await?;
+//! let dial = bob.connect(alice.peer_id(), b"greeting/1");
+//! let (to_alice, from_bob) = tokio::join!(dial, alice.accept());
+//! let (to_alice, from_bob) = (to_alice?, from_bob.expect("the endpoint is open"));
+//! assert_eq!(from_bob.peer(), bob.peer_id());
+//!
+//! let mut send = to_alice.open_uni().await?;
 //! send.write_all(b"hello").await?;
 //! send.finish()?;
-//! println!("{:?}, over {}", recv.read_to_end(64).await?, connection.path());
+//! let mut recv = from_bob.accept_uni().await?;
+//! assert_eq!(recv.read_to_end(64).await?, b"hello");
+//!
+//! let path = to_alice.settled().await; // a direct path carries data, or there is none
+//! println!("{path}, {:?} after the call", to_alice.timings().direct);
+//! bob.close().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Followed on the way: where packets go.
+//!
+//! ```no_run
+//! # async fn example(connection: gimlet::Connection) -> anyhow::Result<()> {
+//! let mut path = connection.path_changes();
+//! while path.changed().await.is_ok() {
+//!     println!("now over {}", *path.borrow_and_update());
+//! }
 //! # Ok(())
 //! # }
 //! ```
