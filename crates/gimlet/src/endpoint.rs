@@ -267,7 +267,16 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// [`ConnectError`], a reason each for who is at fault; its text says what to do.
+    /// - [`ConnectError::Offline`], [`ConnectError::Declined`], [`ConnectError::Unanswered`],
+    ///   [`ConnectError::NoProtocol`]: up to the other side.
+    /// - [`ConnectError::NotSignedIn`], [`ConnectError::Busy`], [`ConnectError::Rejected`]: between us
+    ///   and the server.
+    /// - [`ConnectError::WrongKey`]: somebody else answered; do not go on.
+    /// - [`ConnectError::TimedOut`], [`ConnectError::Lost`]: neither path carried the handshake.
+    /// - [`ConnectError::Myself`]: the caller's mistake.
+    ///
+    /// The text of each says what to do. That *the peer* refuses our key shows only afterwards, when
+    /// it closes the connection: in TLS 1.3 the dialling side is done first.
     ///
     /// # Cancel safety
     ///
