@@ -1,4 +1,5 @@
-//! Who a peer or a server is: an Ed25519 public key, and how people write it.
+//! Who a peer or a server is: an Ed25519 public key, and how people write it; and which of its
+//! control connections is meant.
 
 use std::fmt;
 use std::str::FromStr;
@@ -96,6 +97,10 @@ pub enum ParseIdError {
     #[error("not z-base-32: a peer id uses only the characters ybndrfg8ejkmcpqxot1uwisza345h769")]
     Alphabet,
 }
+
+/// One control connection of a server, numbered by its shell. Numbers grow and are never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnId(pub u64);
 
 #[cfg(test)]
 mod tests {

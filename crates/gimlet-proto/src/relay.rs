@@ -5,8 +5,8 @@
 //! [`Command::Open`] comes when an introduction has been sent to the accepting side, and
 //! [`Command::Accept`] when that side accepted. Each side binds its address with a frame
 //! authenticated by its own secret; data is taken only from a bound address and sent to the other
-//! side's bound address, or, until that side has bound one, to the address of its control session,
-//! which QUIC has validated. A session ends by [`Command::Close`] or after [`Config::idle_timeout`]
+//! side's bound address, or, until that side has bound one, to the address of its control session
+//! (of another of the same peer, if that one is gone), which QUIC has validated. A session ends by [`Command::Close`] or after [`Config::idle_timeout`]
 //! without a frame.
 //!
 //! Frames travel on another stream than the messages that announce them, so they may be early. A
@@ -22,6 +22,7 @@
 //! **Invariant:** nothing is sent to an address that did not come from a validated control session
 //! or from a bind frame whose MAC is right, except answers that are no longer than what they answer.
 
+mod controls;
 pub mod held;
 mod interface;
 pub mod runs;
@@ -32,11 +33,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::frame::{self, Frame, FrameKind};
-use crate::id::PeerId;
 use crate::limit::Limiter;
 use crate::secret::SessionId;
+use controls::Controls;
 use held::Held;
-pub use interface::{Action, Answer, Command, Config, Dropped, EndReason, Event, Transmit};
+pub use interface::{
+    Action, Answer, Command, Config, Control, Dropped, EndReason, Event, Transmit,
+};
 use runs::Run;
 pub use session::Traffic;
 use session::{BindError, Session};
@@ -49,9 +52,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 pub struct Relay {
     config: Config,
     sessions: BTreeMap<SessionId, Session>,
-    /// Where signed-in peers are. One entry a control session, which the control side bounds.
-    peers: BTreeMap<PeerId, SocketAddr>,
-    controls: BTreeMap<SocketAddr, PeerId>,
+    controls: Controls,
     held: Held,
     unknown: Limiter,
     sweep_at: Instant,
@@ -67,8 +68,7 @@ impl Relay {
             unknown: Limiter::new(config.unknown_rate, 4096, seed),
             config,
             sessions: BTreeMap::new(),
-            peers: BTreeMap::new(),
-            controls: BTreeMap::new(),
+            controls: Controls::default(),
             held: Held::default(),
             sweep_at: now + SWEEP_INTERVAL,
             transmits: VecDeque::new(),
@@ -93,8 +93,8 @@ impl Relay {
     /// Takes note of what the control side did, and lets go what was held for it.
     pub fn handle_command(&mut self, command: Command, now: Instant) {
         match command {
-            Command::PeerAt { peer, control } => self.place(peer, control),
-            Command::PeerGone { peer } => self.remove(peer),
+            Command::ControlAt { control, address } => self.controls.place(control, address),
+            Command::ControlGone { control } => self.controls.remove(control),
             Command::Open {
                 session,
                 dialer,
@@ -169,18 +169,18 @@ impl Relay {
 
     fn judge(&mut self, source: SocketAddr, frame: &Frame, run: &Run, now: Instant) -> Verdict {
         let id = frame.session;
-        let control_of = self.controls.get(&source);
+        let control = self.controls.at(source);
         let Some(session) = self.sessions.get_mut(&id) else {
-            return match control_of {
+            return match control {
                 Some(_) => Verdict::Early { session: id },
                 None => Verdict::Stray { session: id },
             };
         };
         // A side that has bound nothing yet is known by the address of its control session.
-        let early = control_of.is_some_and(|peer| session.expects(peer));
+        let early = control.is_some_and(|control| session.expects(control.peer));
         match frame.kind {
             FrameKind::Data => match session.carry(source, run, now) {
-                Some(to) => match to.bound.or_else(|| self.peers.get(&to.peer).copied()) {
+                Some(to) => match to.bound.or_else(|| self.controls.reach(to.control)) {
                     Some(to) => Verdict::Do(Action::Forward { to }),
                     None => Verdict::Do(Action::Dropped(Dropped::NoRoute)),
                 },
@@ -232,21 +232,6 @@ impl Relay {
         }
         waiting.datagrams = early;
         self.held.put_back(session, waiting);
-    }
-
-    fn place(&mut self, peer: PeerId, control: SocketAddr) {
-        self.remove(peer);
-        // Two peers behind one socket share an address; the newest is the one that counts.
-        if let Some(other) = self.controls.insert(control, peer) {
-            self.peers.remove(&other);
-        }
-        self.peers.insert(peer, control);
-    }
-
-    fn remove(&mut self, peer: PeerId) {
-        if let Some(control) = self.peers.remove(&peer) {
-            self.controls.remove(&control);
-        }
     }
 
     fn sweep(&mut self, now: Instant) {

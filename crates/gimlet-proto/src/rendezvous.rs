@@ -4,8 +4,9 @@
 //!
 //! A connection is *new* until its peer signs in (or [`Config::sign_in_timeout`] ends it), then
 //! *signed in* for as long as its lease is refreshed; any message, and any sign of life the shell
-//! sees, refreshes it. A key has one session at a time: a newer one replaces the older. Sessions
-//! between peers are *pending* from [`Introduce`](crate::message::Introduce) until the accepting
+//! sees, refreshes it. A key has one *reachable* session at a time: a newer one replaces the older.
+//! Besides it there may be [some](Config::max_dialing_per_key) that only dial: others neither see
+//! them nor are introduced to them. Sessions between peers are *pending* from [`Introduce`](crate::message::Introduce) until the accepting
 //! side answers or [`Config::answer_timeout`] passes, then *open* until a side closes them or the
 //! relay saw nothing of them for its idle timeout. An open session outlives the control sessions.
 //!
@@ -17,11 +18,12 @@
 //!
 //! **Invariants:** no message costs more than the logarithm of the peers (a page of the list: one
 //! page), except telling at most [`MAX_WATCHERS`](directory::MAX_WATCHERS) watchers; only the two sides of a session can
-//! speak about it; a connection that was closed gets no further output.
+//! speak about it, each over any of its connections; a connection that was closed gets no further output.
 
 pub mod close;
 pub mod config;
 mod connections;
+mod delivery;
 pub mod directory;
 pub mod event;
 mod introduce;
@@ -34,6 +36,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+pub use crate::id::ConnId;
 use crate::id::PeerId;
 use crate::message::{Draining, FailReason, Failed, RefuseReason, Refused, ToPeer, ToServer};
 use crate::relay;
@@ -41,15 +44,11 @@ use crate::secret::SessionId;
 
 pub use close::CloseReason;
 pub use config::{Access, Config};
-use connections::{Connection, State};
+use connections::Connection;
 pub use event::{Event, Who};
 use names::Names;
 pub use names::{NameChange, NameRecord};
 use sessions::Sessions;
-
-/// One control connection, numbered by the shell. Numbers are never used twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ConnId(pub u64);
 
 /// Something for the shell to do, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,9 +69,12 @@ pub struct Rendezvous {
     config: Config,
     calendar: Calendar,
     connections: BTreeMap<ConnId, Connection>,
+    /// The reachable session of each key.
     online: BTreeMap<PeerId, ConnId>,
-    /// Peers by the address they are seen at, to resolve what the list shows.
-    observed: BTreeMap<SocketAddr, PeerId>,
+    /// Sessions that only dial.
+    dialing: BTreeSet<(PeerId, ConnId)>,
+    /// Reachable sessions by the address they are seen at, to resolve what the list shows.
+    observed: BTreeMap<SocketAddr, ConnId>,
     watchers: BTreeMap<PeerId, BTreeSet<ConnId>>,
     names: Names,
     sessions: Sessions,
@@ -127,6 +129,7 @@ impl Rendezvous {
             config,
             connections: BTreeMap::new(),
             online: BTreeMap::new(),
+            dialing: BTreeSet::new(),
             observed: BTreeMap::new(),
             watchers: BTreeMap::new(),
             sessions: Sessions::default(),
@@ -179,13 +182,13 @@ impl Rendezvous {
             ToServer::List(list) => self.list(conn, list, now),
             ToServer::Resolve(resolve) => self.resolve(conn, resolve),
             ToServer::Introduce(introduce) => self.introduce(conn, peer, introduce, now),
-            ToServer::Accept(accept) => self.accept(peer, accept),
+            ToServer::Accept(accept) => self.accept(conn, peer, accept),
             ToServer::Refuse(refused) => self.refuse(peer, refused),
-            ToServer::Candidates(more) => self.candidates(peer, more),
-            ToServer::CloseSession(close) => self.close_session(peer, close.session),
-            ToServer::PathReport(report) => self.path_report(peer, report),
+            ToServer::Candidates(more) => self.candidates(conn, peer, more),
+            ToServer::CloseSession(close) => self.close_session(conn, peer, close.session),
+            ToServer::PathReport(report) => self.path_report(conn, peer, report),
             ToServer::NatReport(report) => self.nat_report(conn, report.nat),
-            ToServer::ReleaseName(release) => self.release_name(conn, peer, release.name),
+            ToServer::ReleaseName(release) => self.release_name(peer, release.name),
             ToServer::Watch(watch) => self.watch(conn, watch.peer),
         }
     }
@@ -204,9 +207,13 @@ impl Rendezvous {
         };
         let before = std::mem::replace(&mut connection.observed, observed);
         let peer = connection.peer;
-        if before != observed && self.online.get(&peer) == Some(&conn) {
-            self.unlist_address(before, peer);
-            self.list_address(observed, peer);
+        if before == observed || self.signed_in(conn).is_none() {
+            return;
+        }
+        self.tell_relay_where(conn, peer, observed);
+        if self.online.get(&peer) == Some(&conn) {
+            self.unlist_address(before, conn);
+            self.list_address(observed, conn);
         }
     }
 
@@ -233,7 +240,8 @@ impl Rendezvous {
     pub fn drain(&mut self, within: Duration) {
         self.draining = true;
         let in_ms = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
-        for &conn in self.online.values() {
+        let dialing = self.dialing.iter().map(|(_, conn)| conn);
+        for &conn in self.online.values().chain(dialing) {
             let notice = Draining { in_ms }.into();
             self.outputs.push_back(Output::Send(conn, notice));
         }
@@ -271,31 +279,19 @@ impl Rendezvous {
         self.deadlines.first().map(|&(at, _)| at)
     }
 
-    /// Peers signed in now.
+    /// Peers that can be reached now.
     pub fn online(&self) -> usize {
         self.online.len()
+    }
+
+    /// Control sessions now that only dial.
+    pub fn dialing(&self) -> usize {
+        self.dialing.len()
     }
 
     /// Sessions between peers now, pending ones included.
     pub fn sessions(&self) -> usize {
         self.sessions.len()
-    }
-
-    // --- shared by the parts below ---
-
-    fn send(&mut self, conn: ConnId, message: impl Into<ToPeer>) {
-        let message = message.into();
-        self.outputs.push_back(Output::Send(conn, message));
-    }
-
-    fn send_to_peer(&mut self, peer: PeerId, message: impl Into<ToPeer>) {
-        if let Some(&conn) = self.online.get(&peer) {
-            self.send(conn, message);
-        }
-    }
-
-    fn relay(&mut self, command: relay::Command) {
-        self.outputs.push_back(Output::Relay(command));
     }
 
     /// Answers what has an answer with a refusal, and drops what has none.
@@ -320,20 +316,6 @@ impl Rendezvous {
             | ToServer::Watch(_) => return,
         };
         self.send(conn, Failed { id, reason: fail });
-    }
-
-    /// Who a peer is, for the log.
-    fn who(&self, peer: PeerId) -> Who {
-        let name = self.signed_in(peer).and_then(|state| state.name.clone());
-        Who { peer, name }
-    }
-
-    fn signed_in(&self, peer: PeerId) -> Option<&connections::SignedIn> {
-        let connection = self.connections.get(self.online.get(&peer)?)?;
-        match &connection.state {
-            State::SignedIn(state) => Some(state),
-            State::New { .. } => None,
-        }
     }
 }
 

@@ -129,6 +129,7 @@ impl Control {
             let _ = self.events.send(event);
         }
         self.counters.peers.set(self.rendezvous.online());
+        self.counters.dialing.set(self.rendezvous.dialing());
         self.counters.sessions.set(self.rendezvous.sessions());
     }
 

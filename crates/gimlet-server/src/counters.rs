@@ -63,8 +63,10 @@ counters! {
     handshakes_failed,
     /// Control records of a kind this version does not know.
     unknown_records,
-    /// Peers signed in now.
+    /// Peers that can be reached now.
     peers,
+    /// Control sessions now that only dial.
+    dialing,
     /// Sessions between peers now.
     sessions,
 }

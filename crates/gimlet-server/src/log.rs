@@ -10,10 +10,11 @@ pub(crate) fn event(event: &Event) {
             who,
             observed,
             lease,
+            reachable,
             software,
         } => {
             let lease_s = lease.as_secs();
-            tracing::info!(peer = %who, %observed, lease_s, software, "signed in");
+            tracing::info!(peer = %who, %observed, lease_s, reachable, software, "signed in");
         }
         Event::SignInRefused {
             peer,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::session::Traffic;
 use crate::frame::{self, FrameKind};
-use crate::id::PeerId;
+use crate::id::{ConnId, PeerId};
 use crate::limit::Rate;
 use crate::secret::{RelaySecret, SessionId};
 
@@ -33,31 +33,40 @@ impl Default for Config {
     }
 }
 
+/// A control session of a peer, which may have several at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Control {
+    /// Whose. First, so that those of one peer are neighbours.
+    pub peer: PeerId,
+    /// Which of them; a greater number is newer.
+    pub conn: ConnId,
+}
+
 /// What the control side tells the relay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// A peer signed in, or its control session moved to this address.
-    PeerAt {
-        /// Who.
-        peer: PeerId,
-        /// The control session's remote address, as the socket shows it.
-        control: SocketAddr,
+    /// A control session began, or moved to this address.
+    ControlAt {
+        /// Which.
+        control: Control,
+        /// Its remote address, as the socket shows it.
+        address: SocketAddr,
     },
-    /// A peer is no longer signed in. Its sessions live on while they are used.
-    PeerGone {
-        /// Who.
-        peer: PeerId,
+    /// A control session is over. The sessions it made live on while they are used.
+    ControlGone {
+        /// Which.
+        control: Control,
     },
     /// The accepting side has been told of this session.
     Open {
         /// The session.
         session: SessionId,
         /// Side A.
-        dialer: PeerId,
+        dialer: Control,
         /// Authenticates the dialer's bind frames.
         secret: RelaySecret,
         /// Side B.
-        acceptor: PeerId,
+        acceptor: Control,
     },
     /// The accepting side accepted.
     Accept {

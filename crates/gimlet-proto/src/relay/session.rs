@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::interface::Control;
 use super::runs::Run;
 use crate::frame;
 use crate::id::PeerId;
@@ -29,7 +30,7 @@ pub(super) enum BindError {
 /// Where data for one side goes.
 pub(super) struct Destination {
     pub(super) bound: Option<SocketAddr>,
-    pub(super) peer: PeerId,
+    pub(super) control: Control,
 }
 
 #[derive(Debug)]
@@ -41,7 +42,8 @@ pub(super) struct Session {
 
 #[derive(Debug)]
 struct Side {
-    peer: PeerId,
+    /// The control session that asked or was asked.
+    control: Control,
     /// `None` until this side has accepted.
     secret: Option<RelaySecret>,
     bound: Option<Bound>,
@@ -55,9 +57,14 @@ struct Bound {
 }
 
 impl Session {
-    pub(super) fn new(dialer: PeerId, secret: RelaySecret, acceptor: PeerId, now: Instant) -> Self {
-        let side = |peer, secret| Side {
-            peer,
+    pub(super) fn new(
+        dialer: Control,
+        secret: RelaySecret,
+        acceptor: Control,
+        now: Instant,
+    ) -> Self {
+        let side = |control, secret| Side {
+            control,
             secret,
             bound: None,
             sent: Traffic::default(),
@@ -73,10 +80,11 @@ impl Session {
         self.sides[1].secret.get_or_insert(secret);
     }
 
-    /// Whether this peer is a side that has not bound an address yet.
-    pub(super) fn expects(&self, peer: &PeerId) -> bool {
+    /// Whether this peer is a side that has not bound an address yet, over whichever connection:
+    /// it may have reconnected.
+    pub(super) fn expects(&self, peer: PeerId) -> bool {
         let mut sides = self.sides.iter();
-        sides.any(|side| side.peer == *peer && side.bound.is_none())
+        sides.any(|side| side.control.peer == peer && side.bound.is_none())
     }
 
     /// Counts data from `source`; the other side's destination, or `None` if `source` is not bound.
@@ -94,7 +102,7 @@ impl Session {
         let other = &self.sides[1 - from];
         Some(Destination {
             bound: other.bound.map(|bound| bound.address),
-            peer: other.peer,
+            control: other.control,
         })
     }
 

@@ -2,14 +2,15 @@
 
 use super::*;
 use crate::frame::{HEADER_LEN, encode_bind, header};
+use crate::id::{ConnId, PeerId};
 use crate::secret::RelaySecret;
 use proptest::prelude::*;
 
 const SESSION: SessionId = SessionId([7; 8]);
 const SECRET_A: RelaySecret = RelaySecret([0xa; 32]);
 const SECRET_B: RelaySecret = RelaySecret([0xb; 32]);
-const A: PeerId = PeerId::from_bytes([1; 32]);
-const B: PeerId = PeerId::from_bytes([2; 32]);
+const A: Control = control(1, 1);
+const B: Control = control(2, 2);
 
 #[test]
 fn data_between_bound_sides_goes_on_as_it_came() {
@@ -110,10 +111,9 @@ fn one_side_can_not_bind_the_other() {
 #[test]
 fn a_third_signed_in_peer_gets_nothing_through() {
     let mut t = Bench::open();
-    let mallory = PeerId::from_bytes([3; 32]);
-    t.command(Command::PeerAt {
-        peer: mallory,
-        control: addr(3),
+    t.command(Command::ControlAt {
+        control: control(3, 3),
+        address: addr(3),
     });
     assert_eq!(t.data(addr(3), 1), unknown(SESSION));
     assert_eq!(t.bind(addr(3), 9, &RelaySecret([3; 32])), unknown(SESSION));
@@ -148,13 +148,11 @@ fn holding_is_bounded_by_session_by_source_and_in_all() {
     }
     assert_eq!(t.sut.held.len(), held::MAX_PER_SOURCE);
     for n in 0..2000u16 {
-        let control = addr(1000 + n);
-        let mut key = [9; 32];
-        key[..2].copy_from_slice(&n.to_be_bytes());
-        let peer = PeerId::from_bytes(key);
-        t.command(Command::PeerAt { peer, control });
+        let address = addr(1000 + n);
+        let control = control(9, 1000 + u64::from(n));
+        t.command(Command::ControlAt { control, address });
         let session = SessionId(u64::from(n).to_le_bytes());
-        t.frame(control, &header(FrameKind::Data, session));
+        t.frame(address, &header(FrameKind::Data, session));
     }
     assert!(t.sut.held.len() <= held::MAX_TOTAL);
     t.advance(held::HOLD_TIME);
@@ -164,8 +162,8 @@ fn holding_is_bounded_by_session_by_source_and_in_all() {
 #[test]
 fn a_session_lives_on_without_control_sessions_until_it_is_idle() {
     let mut t = Bench::open();
-    t.command(Command::PeerGone { peer: A });
-    t.command(Command::PeerGone { peer: B });
+    t.command(Command::ControlGone { control: A });
+    t.command(Command::ControlGone { control: B });
     for _ in 0..10 {
         t.advance(Duration::from_secs(15));
         assert_eq!(t.data(addr(1), 1), Action::Forward { to: addr(2) });
@@ -182,13 +180,73 @@ fn an_unbound_side_is_reached_where_it_signed_in_or_not_at_all() {
     let mut t = Bench::asked();
     t.bind(addr(1), 1, &SECRET_A);
     assert_eq!(t.data(addr(1), 1), Action::Forward { to: addr(2) });
-    t.command(Command::PeerAt {
-        peer: B,
-        control: addr(22),
+    t.command(Command::ControlAt {
+        control: B,
+        address: addr(22),
     });
     assert_eq!(t.data(addr(1), 1), Action::Forward { to: addr(22) });
-    t.command(Command::PeerGone { peer: B });
+    t.command(Command::ControlGone { control: B });
     assert_eq!(t.data(addr(1), 1), Action::Dropped(Dropped::NoRoute));
+}
+
+#[test]
+fn each_control_session_of_a_peer_is_reached_where_it_is() {
+    let mut t = Bench::signed_in();
+    let (first, second) = (control(1, 11), control(1, 12));
+    for (control, n) in [(first, 11), (second, 12)] {
+        let address = addr(n);
+        t.command(Command::ControlAt { control, address });
+    }
+    // Both dial B, which answers each before it has bound.
+    for (dialer, n) in [(first, 11), (second, 12)] {
+        let session = SessionId([n; 8]);
+        t.command(Command::Open {
+            session,
+            dialer,
+            secret: SECRET_A,
+            acceptor: B,
+        });
+        t.command(Command::Accept {
+            session,
+            secret: SECRET_B,
+        });
+        t.frame(addr(2), &encode_bind(session, 1, &SECRET_B));
+        let to = addr(n.into());
+        let data = header(FrameKind::Data, session);
+        assert_eq!(t.frame(addr(2), &data), Action::Forward { to });
+    }
+}
+
+#[test]
+fn a_side_whose_control_session_is_gone_is_reached_at_its_newest_one() {
+    let mut t = Bench::asked();
+    t.bind(addr(1), 1, &SECRET_A);
+    let again = control(2, 30);
+    t.command(Command::ControlAt {
+        control: again,
+        address: addr(30),
+    });
+    assert_eq!(t.data(addr(1), 1), Action::Forward { to: addr(2) });
+    t.command(Command::ControlGone { control: B });
+    assert_eq!(t.data(addr(1), 1), Action::Forward { to: addr(30) });
+    // It may also be early from there, and binds by its secret alone.
+    assert_eq!(t.bind(addr(30), 1, &SECRET_B), Action::Held);
+    t.command(accept());
+    assert_eq!(t.data(addr(1), 1), Action::Forward { to: addr(30) });
+    t.command(Command::ControlGone { control: again });
+    assert_eq!(t.data(addr(1), 1), Action::Forward { to: addr(30) });
+}
+
+#[test]
+fn a_reconnect_through_the_same_socket_outlives_the_connection_before() {
+    let mut t = Bench::asked();
+    t.bind(addr(1), 1, &SECRET_A);
+    t.command(Command::ControlAt {
+        control: control(2, 30),
+        address: addr(2),
+    });
+    t.command(Command::ControlGone { control: B });
+    assert_eq!(t.data(addr(1), 1), Action::Forward { to: addr(2) });
 }
 
 #[test]
@@ -236,8 +294,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0u8..3).prop_map(Step::Open),
         1 => (0u8..3).prop_map(Step::Accept),
         1 => (0u8..3).prop_map(Step::Close),
-        1 => (0u8..3, 1u16..6).prop_map(|(peer, at)| Step::Place(peer, at)),
-        1 => (0u8..3).prop_map(Step::Gone),
+        1 => (0u8..6, 1u16..6).prop_map(|(which, at)| Step::Place(which, at)),
+        1 => (0u8..6).prop_map(Step::Gone),
         1 => (0u16..2000).prop_map(Step::Wait),
     ]
 }
@@ -277,14 +335,11 @@ proptest! {
                     secret: RelaySecret([11; 32]),
                 }),
                 Step::Close(n) => t.command(Command::Close { session: SessionId([n; 8]) }),
-                Step::Place(peer, at) => {
+                Step::Place(which, at) => {
                     proved.insert(addr(at));
-                    let peer = PeerId::from_bytes([peer + 1; 32]);
-                    t.command(Command::PeerAt { peer, control: addr(at) });
+                    t.command(Command::ControlAt { control: any_control(which), address: addr(at) });
                 }
-                Step::Gone(peer) => t.command(Command::PeerGone {
-                    peer: PeerId::from_bytes([peer + 1; 32]),
-                }),
+                Step::Gone(which) => t.command(Command::ControlGone { control: any_control(which) }),
                 Step::Wait(ms) => t.advance(Duration::from_millis(ms.into())),
             }
             for (to, datagram) in t.transmits() {
@@ -292,7 +347,9 @@ proptest! {
                 prop_assert!(frame.kind != FrameKind::Data || proved.contains(&to));
             }
         }
-        prop_assert!(t.sut.peers.len() <= 3 && t.sut.controls.len() <= 3 && t.sut.len() <= 3);
+        let (controls, addresses) = t.sut.controls.len();
+        prop_assert_eq!(controls, addresses);
+        prop_assert!(controls <= 6 && t.sut.len() <= 3);
         t.advance(Duration::from_secs(70));
         t.advance(Duration::from_secs(70));
         prop_assert_eq!((t.sut.len(), t.sut.held.len()), (0, 0));
@@ -316,9 +373,9 @@ impl Bench {
     /// A at address 1 and B at address 2 are signed in.
     fn signed_in() -> Self {
         let mut bench = Self::new(Config::default());
-        for (peer, n) in [(A, 1), (B, 2)] {
-            let control = addr(n);
-            bench.command(Command::PeerAt { peer, control });
+        for (control, n) in [(A, 1), (B, 2)] {
+            let address = addr(n);
+            bench.command(Command::ControlAt { control, address });
         }
         bench
     }
@@ -402,6 +459,18 @@ fn accept() -> Command {
         session: SESSION,
         secret: SECRET_B,
     }
+}
+
+const fn control(peer: u8, conn: u64) -> Control {
+    Control {
+        peer: PeerId::from_bytes([peer; 32]),
+        conn: ConnId(conn),
+    }
+}
+
+/// One of two control sessions of each of three peers.
+fn any_control(which: u8) -> Control {
+    control(1 + which % 3, 1 + u64::from(which))
 }
 
 fn addr(n: u16) -> SocketAddr {

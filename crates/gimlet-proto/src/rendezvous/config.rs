@@ -42,8 +42,11 @@ pub struct Config {
     pub allow_loopback: bool,
     /// UDP ports besides the main one that answer STUN, for the peers to know.
     pub stun_ports: Vec<u16>,
-    /// Peers at once. Default 50,000, some 500 bytes each here and 40 KB each in QUIC.
+    /// Control sessions at once, of whatever kind. Default 50,000, some 500 bytes each here and 40 KB each in QUIC.
     pub max_peers: usize,
+    /// Control sessions of one key that only dial. Default 16: the terminals and scripts of one
+    /// person, and too few to fill the server with one key.
+    pub max_dialing_per_key: usize,
     /// Sessions at once, pending ones included. Default 65,536, as many as the relay has.
     pub max_sessions: usize,
     /// Longest lease granted. Default 60 s: how long a peer that died unheard stays in the list.
@@ -102,6 +105,7 @@ impl Config {
             allow_loopback: false,
             stun_ports: Vec::new(),
             max_peers: 50_000,
+            max_dialing_per_key: 16,
             max_sessions: 65_536,
             max_lease: Duration::from_secs(60),
             min_lease: Duration::from_secs(5),

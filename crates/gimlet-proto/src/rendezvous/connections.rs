@@ -10,7 +10,7 @@ use crate::id::PeerId;
 use crate::limit::Bucket;
 use crate::message::Presence;
 use crate::name::Name;
-use crate::relay;
+use crate::relay::{self, Control};
 
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -29,7 +29,7 @@ pub(super) struct Connection {
 pub(super) enum State {
     /// Not signed in.
     New { until: Instant },
-    /// Signed in, and the newest session of its key.
+    /// Signed in: the reachable session of its key, or one that only dials.
     SignedIn(SignedIn),
 }
 
@@ -84,6 +84,7 @@ impl Rendezvous {
 
     /// Forgets a connection and what hangs on it.
     pub(super) fn forget(&mut self, conn: ConnId, reason: CloseReason) {
+        let name = self.name_at(conn);
         let Some(connection) = self.connections.remove(&conn) else {
             return;
         };
@@ -96,19 +97,13 @@ impl Rendezvous {
             self.unwatch(conn, watched);
         }
         let peer = connection.peer;
-        if self.online.get(&peer) == Some(&conn) {
-            self.online.remove(&peer);
-            self.unlist_address(connection.observed, peer);
-            self.tell_watchers(Presence {
-                peer,
-                online: false,
-            });
-        }
-        self.drop_pending(peer);
-        let who = Who {
-            peer,
-            name: state.name,
-        };
+        self.unlist_address(connection.observed, conn);
+        self.dialing.remove(&(peer, conn));
+        self.go_offline(conn, peer);
+        let control = Control { peer, conn };
+        self.relay(relay::Command::ControlGone { control });
+        self.drop_pending(conn, peer);
+        let who = Who { peer, name };
         self.events.push_back(Event::SignedOut { who, reason });
     }
 
@@ -137,18 +132,32 @@ impl Rendezvous {
         }
     }
 
-    /// Where a peer is seen, for the relay and for those who resolve an address.
-    pub(super) fn list_address(&mut self, control: SocketAddr, peer: PeerId) {
-        self.observed.insert(canonical(control), peer);
-        self.relay(relay::Command::PeerAt { peer, control });
+    /// If this was the reachable session of its key, the key has none now.
+    pub(super) fn go_offline(&mut self, conn: ConnId, peer: PeerId) {
+        if self.online.get(&peer) == Some(&conn) {
+            self.online.remove(&peer);
+            self.tell_watchers(Presence {
+                peer,
+                online: false,
+            });
+        }
     }
 
-    pub(super) fn unlist_address(&mut self, control: SocketAddr, peer: PeerId) {
-        let address = canonical(control);
-        if self.observed.get(&address) == Some(&peer) {
+    pub(super) fn tell_relay_where(&mut self, conn: ConnId, peer: PeerId, address: SocketAddr) {
+        let control = Control { peer, conn };
+        self.relay(relay::Command::ControlAt { control, address });
+    }
+
+    /// Where a reachable session is seen, for those who resolve an address.
+    pub(super) fn list_address(&mut self, observed: SocketAddr, conn: ConnId) {
+        self.observed.insert(canonical(observed), conn);
+    }
+
+    pub(super) fn unlist_address(&mut self, observed: SocketAddr, conn: ConnId) {
+        let address = canonical(observed);
+        if self.observed.get(&address) == Some(&conn) {
             self.observed.remove(&address);
         }
-        self.relay(relay::Command::PeerGone { peer });
     }
 }
 

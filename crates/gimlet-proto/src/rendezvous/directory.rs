@@ -36,8 +36,9 @@ impl Rendezvous {
         let more = ids.next().is_some();
         let peers = page.iter().filter_map(|&peer| self.peer_info(peer, now));
         let peers = peers.collect();
-        let dialed = page.iter().flat_map(|&peer| self.sessions.dialed_by(peer));
-        let sessions = dialed.filter_map(|(_, session)| session_info(session));
+        // Whoever dialed may not be in the list; whoever was dialed is, unless it has left since.
+        let taken = page.iter().flat_map(|&peer| self.sessions.taken_by(peer));
+        let sessions = taken.filter_map(|(_, session)| session_info(session));
         let sessions = sessions.take(MAX_PAGE_SESSIONS).collect();
         self.send(
             conn,
@@ -51,14 +52,12 @@ impl Rendezvous {
     }
 
     fn peer_info(&self, peer: PeerId, now: Instant) -> Option<PeerInfo> {
-        let connection = self.connections.get(self.online.get(&peer)?)?;
-        let State::SignedIn(state) = &connection.state else {
-            return None;
-        };
-        let observed = canonical(connection.observed);
+        let &conn = self.online.get(&peer)?;
+        let state = self.signed_in(conn)?;
+        let observed = canonical(self.connections.get(&conn)?.observed);
         Some(PeerInfo {
             peer,
-            name: state.name.clone(),
+            name: self.name_at(conn),
             lease_s: state.until.saturating_duration_since(now).as_secs() as u32,
             nat: state.nat,
             observed: self.config.tell_observed.then_some(observed),
@@ -69,10 +68,9 @@ impl Rendezvous {
         let id = request.id;
         match self.find(&request.text) {
             Ok(peer) => {
-                let online = self.online.contains_key(&peer);
-                let name = match self.signed_in(peer) {
-                    Some(state) => state.name.clone(),
-                    None => self.names.latest_of(peer).cloned(),
+                let (name, online) = match self.online.get(&peer) {
+                    Some(&conn) => (self.name_at(conn), true),
+                    None => (self.names.latest_of(peer).cloned(), false),
                 };
                 self.send(
                     conn,
@@ -97,7 +95,9 @@ impl Rendezvous {
             return Ok(peer);
         }
         if let Ok(address) = text.parse::<SocketAddr>() {
-            let seen = self.observed.get(&canonical(address)).copied();
+            let seen = self.observed.get(&canonical(address));
+            let seen = seen.and_then(|conn| self.connections.get(conn));
+            let seen = seen.map(|connection| connection.peer);
             let told = seen.filter(|_| self.config.tell_observed);
             return told.ok_or(FailReason::UnknownPeer);
         }
@@ -188,8 +188,8 @@ fn session_info(session: &sessions::Session) -> Option<SessionInfo> {
     match session.state {
         sessions::State::Pending { .. } => None,
         sessions::State::Open { path } => Some(SessionInfo {
-            a: session.dialer,
-            b: session.acceptor,
+            a: session.dialer().peer,
+            b: session.acceptor().peer,
             path,
         }),
     }

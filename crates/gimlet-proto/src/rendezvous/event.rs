@@ -40,6 +40,8 @@ pub enum Event {
         observed: SocketAddr,
         /// The lease granted.
         lease: Duration,
+        /// Whether others may be introduced to it.
+        reachable: bool,
         /// What it says it runs; printable ASCII only.
         software: String,
     },

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use super::sessions::{Session, State};
-use super::{ConnId, Deadline, Event, Rendezvous};
+use super::sessions::{ACCEPTOR, Session, State};
+use super::{ConnId, Deadline, Event, Rendezvous, Who};
 use crate::candidate::MAX_CANDIDATES;
 use crate::id::PeerId;
 use crate::message::{
@@ -16,46 +16,49 @@ impl Rendezvous {
     pub(super) fn introduce(
         &mut self,
         conn: ConnId,
-        dialer: PeerId,
+        peer: PeerId,
         request: Introduce,
         now: Instant,
     ) {
-        let session = request.session;
-        if let Err(reason) = self.may_introduce(dialer, &request) {
-            self.send(conn, Refused { session, reason });
-            self.refused(session, dialer, request.peer, reason);
-            return;
-        }
-        let acceptor = request.peer;
+        let (session, dialer) = (request.session, self.end(conn, peer));
+        let asked = match self.may_introduce(peer, &request) {
+            Ok(asked) => asked,
+            Err(reason) => {
+                self.send(conn, Refused { session, reason });
+                let (dialer, acceptor) = (self.who_at(dialer), self.who(request.peer));
+                self.refused(session, dialer, acceptor, reason);
+                return;
+            }
+        };
+        let acceptor = self.end(asked, request.peer);
         let answer_by = now + self.config.answer_timeout;
         self.deadlines
             .insert((answer_by, Deadline::Answer(session)));
         self.sessions.insert(
             session,
             Session {
-                dialer,
-                acceptor,
+                ends: [dialer, acceptor],
                 state: State::Pending { answer_by },
                 passed_on: [0; 2],
             },
         );
         let introduction = Introduction {
             session,
-            peer: dialer,
-            name: self.who(dialer).name,
+            peer,
+            name: self.name_at(conn),
             credentials: request.credentials,
             candidates: self.sendable(request.candidates, dialer, acceptor),
             nat: request.nat,
         };
-        self.send_to_peer(acceptor, introduction);
+        self.send(asked, introduction);
         // After the message: from now on the relay passes the dialer's datagrams on.
         self.relay(relay::Command::Open {
             session,
-            dialer,
+            dialer: dialer.control(),
             secret: request.secret,
-            acceptor,
+            acceptor: acceptor.control(),
         });
-        let (dialer, acceptor) = (self.who(dialer), self.who(acceptor));
+        let (dialer, acceptor) = (self.who_at(dialer), self.who_at(acceptor));
         self.events.push_back(Event::Asked {
             session,
             dialer,
@@ -63,7 +66,8 @@ impl Rendezvous {
         });
     }
 
-    fn may_introduce(&self, dialer: PeerId, request: &Introduce) -> Result<(), RefuseReason> {
+    /// The connection to ask, if this may be asked at all.
+    fn may_introduce(&self, dialer: PeerId, request: &Introduce) -> Result<ConnId, RefuseReason> {
         let acceptor = request.peer;
         if self.sessions.get(request.session).is_some()
             || acceptor == dialer
@@ -71,9 +75,9 @@ impl Rendezvous {
         {
             return Err(RefuseReason::BadRequest);
         }
-        if !self.online.contains_key(&acceptor) {
+        let Some(&asked) = self.online.get(&acceptor) else {
             return Err(RefuseReason::Offline);
-        }
+        };
         let pending = |session: &Session| matches!(session.state, State::Pending { .. });
         let out = self.sessions.dialed_by(dialer);
         let out = out.filter(|(_, session)| pending(session)).count();
@@ -88,28 +92,30 @@ impl Rendezvous {
         {
             return Err(RefuseReason::Busy);
         }
-        Ok(())
+        Ok(asked)
     }
 
     fn sessions_of(&self, peer: PeerId) -> usize {
         self.sessions.dialed_by(peer).count() + self.sessions.taken_by(peer).count()
     }
 
-    pub(super) fn accept(&mut self, peer: PeerId, accept: Accept) {
+    pub(super) fn accept(&mut self, conn: ConnId, peer: PeerId, accept: Accept) {
         let id = accept.session;
+        let acceptor = self.end(conn, peer);
         let Some(session) = self.sessions.get_mut(id) else {
             // Too late, or never asked: tell, so that nothing is kept for it.
-            return self.send_to_peer(peer, CloseSession { session: id });
+            return self.send(conn, CloseSession { session: id });
         };
         let State::Pending { answer_by } = session.state else {
             return;
         };
-        if session.acceptor != peer {
+        if session.acceptor().peer != peer {
             return;
         }
         let path = PathKind::Relay;
         session.state = State::Open { path };
-        let dialer = session.dialer;
+        session.ends[ACCEPTOR] = acceptor;
+        let dialer = session.dialer();
         self.deadlines.remove(&(answer_by, Deadline::Answer(id)));
         self.relay(relay::Command::Accept {
             session: id,
@@ -118,11 +124,11 @@ impl Rendezvous {
         let accepted = Accepted {
             session: id,
             credentials: accept.credentials,
-            candidates: self.sendable(accept.candidates, peer, dialer),
+            candidates: self.sendable(accept.candidates, acceptor, dialer),
             nat: accept.nat,
         };
-        self.send_to_peer(dialer, accepted);
-        let (dialer, acceptor) = (self.who(dialer), self.who(peer));
+        self.send_to_end(dialer, accepted);
+        let (dialer, acceptor) = (self.who_at(dialer), self.who_at(acceptor));
         self.events.push_back(Event::Introduced {
             session: id,
             dialer,
@@ -135,7 +141,7 @@ impl Rendezvous {
             return;
         };
         let pending = matches!(session.state, State::Pending { .. });
-        if session.acceptor != peer || !pending {
+        if session.acceptor().peer != peer || !pending {
             return;
         }
         let reason = match refused.reason {
@@ -154,13 +160,16 @@ impl Rendezvous {
     }
 
     /// A control session ended: what waits for an answer from or to it can't be answered.
-    pub(super) fn drop_pending(&mut self, peer: PeerId) {
-        let pending = |(id, session): (SessionId, &Session)| {
-            matches!(session.state, State::Pending { .. }).then_some(id)
-        };
-        let asked = self.sessions.taken_by(peer).filter_map(pending);
-        let asking = self.sessions.dialed_by(peer).filter_map(pending);
-        for id in asked.chain(asking).collect::<Vec<_>>() {
+    pub(super) fn drop_pending(&mut self, conn: ConnId, peer: PeerId) {
+        let pending = |session: &Session| matches!(session.state, State::Pending { .. });
+        let asked = self.sessions.taken_by(peer);
+        let asked =
+            asked.filter(|(_, session)| session.acceptor().conn == conn && pending(session));
+        let asking = self.sessions.dialed_by(peer);
+        let asking =
+            asking.filter(|(_, session)| session.dialer().conn == conn && pending(session));
+        let ended: Vec<_> = asked.chain(asking).map(|(id, _)| id).collect();
+        for id in ended {
             self.end_pending(id, RefuseReason::Offline);
         }
     }
@@ -177,20 +186,14 @@ impl Rendezvous {
             session: id,
             reason,
         };
-        self.send_to_peer(session.dialer, refused);
-        self.send_to_peer(session.acceptor, CloseSession { session: id });
+        let [dialer, acceptor] = session.ends;
+        self.send_to_end(dialer, refused);
+        self.send_to_end(acceptor, CloseSession { session: id });
         self.relay(relay::Command::Close { session: id });
-        self.refused(id, session.dialer, session.acceptor, reason);
+        self.refused(id, self.who_at(dialer), self.who_at(acceptor), reason);
     }
 
-    fn refused(
-        &mut self,
-        session: SessionId,
-        dialer: PeerId,
-        acceptor: PeerId,
-        reason: RefuseReason,
-    ) {
-        let (dialer, acceptor) = (self.who(dialer), self.who(acceptor));
+    fn refused(&mut self, session: SessionId, dialer: Who, acceptor: Who, reason: RefuseReason) {
         self.events.push_back(Event::Refused {
             session,
             dialer,

@@ -1,8 +1,9 @@
 //! Sessions under way: what their sides tell each other through the server, and how they end.
 
 use super::connections::canonical;
-use super::sessions::State;
-use super::{Deadline, Event, Rendezvous};
+use super::delivery::End;
+use super::sessions::{ACCEPTOR, DIALER, State};
+use super::{ConnId, Deadline, Event, Rendezvous};
 use crate::candidate::{Candidate, MAX_CANDIDATES, is_sendable};
 use crate::id::PeerId;
 use crate::message::{Candidates, CloseSession, PathKind, PathReport, RefuseReason};
@@ -14,28 +15,28 @@ use crate::secret::SessionId;
 const MAX_TRICKLED: u16 = 1024;
 
 impl Rendezvous {
-    pub(super) fn candidates(&mut self, peer: PeerId, more: Candidates) {
+    pub(super) fn candidates(&mut self, conn: ConnId, peer: PeerId, more: Candidates) {
         let id = more.session;
+        let Some(side) = self.speaks_for(conn, peer, id) else {
+            return;
+        };
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        let Some(side) = session.side(peer) else {
-            return;
-        };
         // The accepting side shows nothing of itself by accident before it has accepted.
-        if side == 1 && matches!(session.state, State::Pending { .. }) {
+        if side == ACCEPTOR && matches!(session.state, State::Pending { .. }) {
             return;
         }
-        let to = session.other(side);
+        let (from, to) = (session.ends[side], session.ends[1 - side]);
         session.passed_on[side] += more.candidates.len().min(MAX_CANDIDATES) as u16;
         if session.passed_on[side] > MAX_TRICKLED {
             session.passed_on[side] = MAX_TRICKLED;
             return;
         }
-        let candidates = self.sendable(more.candidates, peer, to);
+        let candidates = self.sendable(more.candidates, from, to);
         if !candidates.is_empty() {
             let session = id;
-            self.send_to_peer(
+            self.send_to_end(
                 to,
                 Candidates {
                     session,
@@ -45,38 +46,38 @@ impl Rendezvous {
         }
     }
 
-    pub(super) fn close_session(&mut self, peer: PeerId, id: SessionId) {
+    pub(super) fn close_session(&mut self, conn: ConnId, peer: PeerId, id: SessionId) {
+        let Some(side) = self.speaks_for(conn, peer, id) else {
+            return;
+        };
         let Some(session) = self.sessions.get(id) else {
             return;
         };
-        let Some(side) = session.side(peer) else {
-            return;
-        };
-        let (other, state) = (session.other(side), session.state);
-        if side == 1 && matches!(state, State::Pending { .. }) {
+        let (other, state) = (session.ends[1 - side], session.state);
+        if side == ACCEPTOR && matches!(state, State::Pending { .. }) {
             return self.end_pending(id, RefuseReason::Declined);
         }
-        self.send_to_peer(other, CloseSession { session: id });
+        self.send_to_end(other, CloseSession { session: id });
         self.relay(relay::Command::Close { session: id });
         self.ended(id, Some(peer));
     }
 
-    pub(super) fn path_report(&mut self, peer: PeerId, report: PathReport) {
+    pub(super) fn path_report(&mut self, conn: ConnId, peer: PeerId, report: PathReport) {
+        let Some(DIALER) = self.speaks_for(conn, peer, report.session) else {
+            return;
+        };
         let Some(session) = self.sessions.get_mut(report.session) else {
             return;
         };
-        if session.dialer != peer {
-            return;
-        }
         match &mut session.state {
             State::Open { path } if *path != report.path => *path = report.path,
             State::Open { .. } | State::Pending { .. } => return,
         }
-        let (dialer, acceptor) = (session.dialer, session.acceptor);
+        let [dialer, acceptor] = session.ends;
         let event = Event::PathReported {
             session: report.session,
-            dialer: self.who(dialer),
-            acceptor: self.who(acceptor),
+            dialer: self.who_at(dialer),
+            acceptor: self.who_at(acceptor),
             path: report.path,
         };
         self.events.push_back(event);
@@ -115,8 +116,8 @@ impl Rendezvous {
         };
         let event = Event::SessionEnded {
             session: id,
-            dialer: self.who(session.dialer),
-            acceptor: self.who(session.acceptor),
+            dialer: self.who_at(session.dialer()),
+            acceptor: self.who_at(session.acceptor()),
             path,
             closed_by,
         };
@@ -128,10 +129,10 @@ impl Rendezvous {
     pub(super) fn sendable(
         &self,
         candidates: Vec<Candidate>,
-        from: PeerId,
-        to: PeerId,
+        from: End,
+        to: End,
     ) -> Vec<Candidate> {
-        let here = |peer| self.observed_ip_is_loopback(peer);
+        let here = |end| self.observed_ip_is_loopback(end);
         let allow_loopback = self.config.allow_loopback || (here(from) && here(to));
         let mut kept: Vec<_> = candidates
             .into_iter()
@@ -141,9 +142,9 @@ impl Rendezvous {
         kept
     }
 
-    fn observed_ip_is_loopback(&self, peer: PeerId) -> bool {
-        let conn = self.online.get(&peer);
-        let connection = conn.and_then(|conn| self.connections.get(conn));
+    fn observed_ip_is_loopback(&self, end: End) -> bool {
+        let conn = self.reach(end);
+        let connection = conn.and_then(|conn| self.connections.get(&conn));
         connection.is_some_and(|connection| canonical(connection.observed).ip().is_loopback())
     }
 }

@@ -4,14 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::time::Instant;
 
+use super::delivery::End;
 use crate::id::PeerId;
 use crate::message::PathKind;
 use crate::secret::SessionId;
 
+/// The dialer's place among the [ends](Session::ends).
+pub(super) const DIALER: usize = 0;
+
+/// The accepting side's place.
+pub(super) const ACCEPTOR: usize = 1;
+
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Session {
-    pub(super) dialer: PeerId,
-    pub(super) acceptor: PeerId,
+    /// Dialer and accepting side: two keys.
+    pub(super) ends: [End; 2],
     pub(super) state: State,
     /// Candidates passed on so far, from the dialer and from the accepting side.
     pub(super) passed_on: [u16; 2],
@@ -26,15 +33,17 @@ pub(super) enum State {
 }
 
 impl Session {
-    /// 0 for the dialer, 1 for the accepting side, `None` for everybody else.
+    /// [`DIALER`], [`ACCEPTOR`], or `None` for everybody else.
     pub(super) fn side(&self, peer: PeerId) -> Option<usize> {
-        [self.dialer, self.acceptor]
-            .iter()
-            .position(|&side| side == peer)
+        self.ends.iter().position(|end| end.peer == peer)
     }
 
-    pub(super) fn other(&self, side: usize) -> PeerId {
-        [self.acceptor, self.dialer][side]
+    pub(super) fn dialer(&self) -> End {
+        self.ends[DIALER]
+    }
+
+    pub(super) fn acceptor(&self) -> End {
+        self.ends[ACCEPTOR]
     }
 }
 
@@ -60,15 +69,15 @@ impl Sessions {
     }
 
     pub(super) fn insert(&mut self, id: SessionId, session: Session) {
-        self.dialed.insert((session.dialer, id));
-        self.taken.insert((session.acceptor, id));
+        self.dialed.insert((session.dialer().peer, id));
+        self.taken.insert((session.acceptor().peer, id));
         self.by_id.insert(id, session);
     }
 
     pub(super) fn remove(&mut self, id: SessionId) -> Option<Session> {
         let session = self.by_id.remove(&id)?;
-        self.dialed.remove(&(session.dialer, id));
-        self.taken.remove(&(session.acceptor, id));
+        self.dialed.remove(&(session.dialer().peer, id));
+        self.taken.remove(&(session.acceptor().peer, id));
         Some(session)
     }
 

@@ -1,6 +1,7 @@
 //! Signing in: access, name, lease; and what becomes of names afterwards.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::connections::{State, canonical};
@@ -18,14 +19,18 @@ impl Rendezvous {
             return;
         };
         let (peer, observed) = (connection.peer, connection.observed);
-        let name = match self.admit(peer, &request, now) {
+        let name = match self.admit(conn, peer, &request, now) {
             Ok(name) => name,
             Err(reason) => return self.refuse_sign_in(conn, request.id, reason),
         };
         let wanted = Duration::from_secs(request.lease_s.into());
         let lease = wanted.max(self.config.min_lease).min(self.config.max_lease);
-        if request.reachable || !self.online.contains_key(&peer) {
-            self.become_newest(conn, peer, observed);
+        if self.signed_in(conn).is_none() {
+            self.tell_relay_where(conn, peer, observed);
+        }
+        match request.reachable {
+            true => self.become_reachable(conn, peer, observed),
+            false => self.become_dialing(conn, peer, observed),
         }
         self.hold_lease(conn, name.clone(), lease, now);
         self.send(
@@ -42,6 +47,7 @@ impl Rendezvous {
             who: Who { peer, name },
             observed: canonical(observed),
             lease,
+            reachable: request.reachable,
             software: printable(&request.software),
         });
     }
@@ -49,6 +55,7 @@ impl Rendezvous {
     /// Whether this peer may sign in like that, and the name it then has.
     fn admit(
         &mut self,
+        conn: ConnId,
         peer: PeerId,
         request: &SignIn,
         now: Instant,
@@ -77,13 +84,36 @@ impl Rendezvous {
                 }
             }
         }
-        if self.online.len() >= self.config.max_peers && !self.online.contains_key(&peer) {
+        if !self.has_room(conn, peer, request.reachable) {
             return Err(FailReason::Busy);
         }
-        let unix_s = self.calendar.unix_s(now);
+        self.name_for(peer, request, self.calendar.unix_s(now))
+    }
+
+    fn has_room(&self, conn: ConnId, peer: PeerId, reachable: bool) -> bool {
+        let dialing = self.dialing.contains(&(peer, conn));
+        if !reachable
+            && !dialing
+            && self.dialing_of(peer).count() >= self.config.max_dialing_per_key
+        {
+            return false;
+        }
+        let counted = self.signed_in(conn).is_some();
+        let replaces = reachable && self.online.contains_key(&peer);
+        let all = self.online.len() + self.dialing.len();
+        counted || replaces || all < self.config.max_peers
+    }
+
+    /// The name a session gets. One that only dials shows what its key has, and binds nothing.
+    fn name_for(
+        &mut self,
+        peer: PeerId,
+        request: &SignIn,
+        unix_s: u64,
+    ) -> Result<Option<Name>, FailReason> {
         let Some(wanted) = &request.name else {
             let held = self.names.latest_of(peer).cloned();
-            if let Some(name) = &held {
+            if let Some(name) = held.as_ref().filter(|_| request.reachable) {
                 self.names.touch(name, unix_s);
             }
             return Ok(held);
@@ -91,6 +121,9 @@ impl Rendezvous {
         // A name that reads like somebody's id would be taken for it by people.
         if wanted.as_str().parse::<PeerId>().is_ok() {
             return Err(FailReason::BadRequest);
+        }
+        if !request.reachable && self.names.holder(wanted).is_none() {
+            return Ok(self.names.latest_of(peer).cloned());
         }
         match self.names.claim(wanted, peer, unix_s) {
             Ok(()) => Ok(Some(wanted.clone())),
@@ -116,14 +149,24 @@ impl Rendezvous {
         }
     }
 
-    /// Makes this the session of its key.
-    fn become_newest(&mut self, conn: ConnId, peer: PeerId, observed: std::net::SocketAddr) {
+    /// Makes this the one session of its key that others are introduced to.
+    fn become_reachable(&mut self, conn: ConnId, peer: PeerId, observed: SocketAddr) {
+        self.dialing.remove(&(peer, conn));
         match self.online.insert(peer, conn) {
             Some(same) if same == conn => return,
-            Some(older) => self.close(older, CloseReason::Replaced),
+            Some(older) => {
+                self.hand_over(older, self.end(conn, peer));
+                self.close(older, CloseReason::Replaced);
+            }
             None => self.tell_watchers(Presence { peer, online: true }),
         }
-        self.list_address(observed, peer);
+        self.list_address(observed, conn);
+    }
+
+    fn become_dialing(&mut self, conn: ConnId, peer: PeerId, observed: SocketAddr) {
+        self.unlist_address(observed, conn);
+        self.go_offline(conn, peer);
+        self.dialing.insert((peer, conn));
     }
 
     fn hold_lease(&mut self, conn: ConnId, name: Option<Name>, lease: Duration, now: Instant) {
@@ -148,26 +191,17 @@ impl Rendezvous {
         self.arm(conn, until);
     }
 
-    pub(super) fn release_name(&mut self, conn: ConnId, peer: PeerId, name: Name) {
-        if !self.names.release(&name, peer) {
-            return;
-        }
-        if let Some(connection) = self.connections.get_mut(&conn)
-            && let State::SignedIn(state) = &mut connection.state
-            && state.name.as_ref() == Some(&name)
-        {
-            state.name = None;
-        }
+    pub(super) fn release_name(&mut self, peer: PeerId, name: Name) {
+        // Whether this key held it or not, it doesn't now: that is what it asked for.
+        let _ = self.names.release(&name, peer);
     }
 
-    /// Strikes out unused names; those of peers that are signed in are in use.
+    /// Strikes out unused names; those of peers that can be reached are in use.
     pub(super) fn names_due(&mut self, now: Instant) {
         let unix_s = self.calendar.unix_s(now);
-        for connection in self.connections.values() {
-            if let State::SignedIn(state) = &connection.state
-                && let Some(name) = &state.name
-            {
-                self.names.touch(name, unix_s);
+        for &conn in self.online.values() {
+            if let Some(name) = self.name_at(conn) {
+                self.names.touch(&name, unix_s);
             }
         }
         self.names.expire(unix_s);

@@ -1,6 +1,7 @@
 //! Scenarios in virtual time, by subject; the bench they share.
 
 mod access;
+mod dialing;
 mod directory;
 mod introductions;
 mod sequences;
@@ -53,11 +54,28 @@ impl Bench {
 
     /// A connection of peer `n`, signed in without a name.
     fn sign_in(&mut self, n: u8) -> ConnId {
-        let conn = self.connect(n);
-        self.say(conn, sign_in());
-        let (_, answer) = self.sent.pop().expect("an answer");
-        assert!(matches!(answer, ToPeer::SignedIn(_)), "{answer:?}");
+        let conn = self.sign_in_quietly(n);
         self.sent.clear();
+        conn
+    }
+
+    /// The same, where others still want to hear what they were told meanwhile.
+    fn sign_in_quietly(&mut self, n: u8) -> ConnId {
+        let conn = self.connect(n);
+        let answer = self.ask(conn, sign_in());
+        assert!(matches!(answer, ToPeer::SignedIn(_)), "{answer:?}");
+        conn
+    }
+
+    /// Another connection of peer `n`, which only dials, from an address of its own.
+    fn dialing(&mut self, n: u8) -> ConnId {
+        let conn = self.connect(n);
+        let port = 5000 + conn.0 as u16;
+        self.sut
+            .handle_moved(conn, SocketAddr::new(seen(n).ip(), port));
+        self.say(conn, dial_only());
+        let answer = self.heard(conn).pop();
+        assert!(matches!(answer, Some(ToPeer::SignedIn(_))), "{answer:?}");
         conn
     }
 
@@ -155,6 +173,18 @@ fn sign_in() -> SignIn {
         reachable: true,
         software: "test/1".to_owned(),
     }
+}
+
+fn dial_only() -> SignIn {
+    SignIn {
+        reachable: false,
+        ..sign_in()
+    }
+}
+
+fn control(n: u8, conn: ConnId) -> relay::Control {
+    let peer = peer(n);
+    relay::Control { peer, conn }
 }
 
 fn credentials(n: u8) -> Credentials {

@@ -10,7 +10,7 @@ use gimlet_proto::rendezvous::CloseReason;
 use gimlet_proto::secret::{Credentials, RelaySecret, SessionId};
 use gimlet_server::{Access, Config, Event};
 
-use crate::support::{Client, sign_in, soon, start};
+use crate::support::{Client, dial_only, sign_in, soon, start};
 
 #[tokio::test]
 async fn a_peer_signs_in_and_learns_its_address_and_the_stun_port() {
@@ -66,6 +66,71 @@ async fn the_same_key_again_replaces_the_session_before() {
     second.ask(sign_in()).await;
     assert_eq!(first.closed().await, Some(CloseReason::Replaced));
     assert_eq!(server.handle.counters().peers, 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn sessions_that_only_dial_stand_beside_the_reachable_one_and_dial_each_by_itself() {
+    let server = start(Config::on_loopback());
+    let identity = Identity::generate();
+    let mut up = Client::connect_as(&server, &identity).await;
+    up.ask(sign_in()).await;
+    let mut bob = Client::signed_in(&server, Some("bob")).await;
+    let mut dialers = Vec::new();
+    for _ in 0..2 {
+        let mut client = Client::connect_as(&server, &identity).await;
+        let answer = client.ask(dial_only()).await;
+        assert!(matches!(answer, ToPeer::SignedIn(_)), "{answer:?}");
+        dialers.push(client);
+    }
+    let counted = server.counted(|now| now.dialing == 2).await;
+    assert_eq!(counted.peers, 2);
+    for (n, client) in [1, 2].into_iter().zip(&mut dialers) {
+        client.say(introduce(n, bob.id)).await;
+        assert!(matches!(bob.hear().await, ToPeer::Introduction(_)));
+    }
+    bob.say(accept(2)).await;
+    bob.say(accept(1)).await;
+    for (n, client) in [1, 2].into_iter().zip(&mut dialers) {
+        let ToPeer::Accepted(accepted) = client.hear().await else {
+            panic!("accepted");
+        };
+        assert_eq!(accepted.session, SessionId([n; 8]));
+    }
+    let answer = dialers[0].ask(introduce(3, up.id)).await;
+    let reason = RefuseReason::BadRequest;
+    let session = SessionId([3; 8]);
+    assert_eq!(answer, ToPeer::Refused(Refused { session, reason }));
+    let ToPeer::Page(page) = up.ask(List { id: 3, after: None }).await else {
+        panic!("a page: the reachable session stands, and heard nothing else");
+    };
+    assert_eq!((page.peers.len(), page.sessions.len()), (2, 2));
+    drop(dialers);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_peer_that_reconnects_goes_on_with_its_sessions() {
+    let server = start(Config::on_loopback());
+    let identity = Identity::generate();
+    let mut before = Client::connect_as(&server, &identity).await;
+    before.ask(sign_in()).await;
+    let mut bob = Client::signed_in(&server, Some("bob")).await;
+    before.say(introduce(1, bob.id)).await;
+    bob.hear().await;
+    bob.say(accept(1)).await;
+    before.hear().await;
+    let mut after = Client::connect_as(&server, &identity).await;
+    after.ask(sign_in()).await;
+    assert_eq!(before.closed().await, Some(CloseReason::Replaced));
+    let more = Candidates {
+        session: SessionId([1; 8]),
+        candidates: introduce(1, bob.id).candidates,
+    };
+    after.say(more.clone()).await;
+    assert_eq!(bob.hear().await, ToPeer::Candidates(more.clone()));
+    bob.say(more.clone()).await;
+    assert_eq!(after.hear().await, ToPeer::Candidates(more));
     server.stop().await;
 }
 

@@ -236,3 +236,10 @@ pub(crate) fn sign_in() -> SignIn {
         software: "gimlet-test/1".to_owned(),
     }
 }
+
+pub(crate) fn dial_only() -> SignIn {
+    SignIn {
+        reachable: false,
+        ..sign_in()
+    }
+}

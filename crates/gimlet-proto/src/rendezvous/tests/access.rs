@@ -41,9 +41,9 @@ fn an_ipv4_peer_on_a_dual_stack_socket_is_told_its_ipv4_address() {
         panic!("signed in");
     };
     assert_eq!(signed_in.observed, "192.0.2.7:99".parse().unwrap());
-    let at = relay::Command::PeerAt {
-        peer: peer(1),
-        control: mapped,
+    let at = relay::Command::ControlAt {
+        control: control(1, conn),
+        address: mapped,
     };
     assert_eq!(t.relay, [at], "the relay sends to what the socket shows");
 }
@@ -146,10 +146,14 @@ fn the_newest_session_of_a_key_replaces_the_older_without_a_blink() {
     t.sut.disconnected(old, CloseReason::Lost);
     t.drain();
     assert_eq!(t.sut.online(), 2);
-    assert!(t.relay.contains(&relay::Command::PeerAt {
-        peer: peer(1),
-        control: seen(1)
-    }));
+    let at = relay::Command::ControlAt {
+        control: control(1, new),
+        address: seen(1),
+    };
+    let gone = relay::Command::ControlGone {
+        control: control(1, old),
+    };
+    assert!(t.relay.ends_with(&[at, gone]), "{:?}", t.relay);
 }
 
 #[test]

@@ -21,9 +21,9 @@ fn an_introduction_goes_there_and_back_and_the_relay_follows() {
     assert_eq!(t.heard(b), [introduction.into()]);
     let open = relay::Command::Open {
         session: session(9),
-        dialer: peer(1),
+        dialer: control(1, a),
         secret: RelaySecret([9; 32]),
-        acceptor: peer(2),
+        acceptor: control(2, b),
     };
     assert_eq!(t.relay, [open]);
 

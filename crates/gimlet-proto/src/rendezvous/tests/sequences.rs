@@ -19,7 +19,7 @@ fn message() -> impl Strategy<Value = ToServer> {
         (0u8..4).prop_map(|n| format!("n{n}").parse().ok())
     ];
     prop_oneof![
-        4 => name.prop_map(|name| SignIn { name, ..sign_in() }.into()),
+        4 => (name, any::<bool>()).prop_map(|(name, reachable)| SignIn { name, reachable, ..sign_in() }.into()),
         1 => Just(SignOut {}.into()),
         1 => Just(List { id: 1, after: None }.into()),
         1 => "[a-z0-9:.]{0,12}".prop_map(|text| Resolve { id: 1, text }.into()),
@@ -68,6 +68,13 @@ proptest! {
             for (peer, conn) in &t.sut.online {
                 prop_assert_eq!(t.sut.connections.get(conn).map(|c| c.peer), Some(*peer));
             }
+            for (peer, conn) in &t.sut.dialing {
+                prop_assert_eq!(t.sut.connections.get(conn).map(|c| c.peer), Some(*peer));
+                prop_assert_ne!(t.sut.online.get(peer), Some(conn));
+            }
+            let signed_in = t.sut.connections.keys().filter(|conn| t.sut.signed_in(**conn).is_some());
+            prop_assert_eq!(signed_in.count(), t.sut.online() + t.sut.dialing());
+            prop_assert!(t.sut.dialing() <= 4 * t.sut.config.max_dialing_per_key);
             prop_assert!(t.sut.observed.len() <= t.sut.online.len());
             let due = t.sut.connections.len() + t.sut.sessions() + 1;
             prop_assert!(t.sut.deadlines.len() <= due, "a deadline was left over");
@@ -83,6 +90,7 @@ proptest! {
         }
         t.drain();
         prop_assert_eq!((t.sut.online(), t.sut.sessions(), t.sut.connections.len()), (0, 0, 0));
+        prop_assert_eq!(t.sut.dialing(), 0);
         prop_assert_eq!((t.sut.observed.len(), t.sut.watchers.len(), t.sut.deadlines.len()), (0, 0, 1));
     }
 }
