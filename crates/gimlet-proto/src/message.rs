@@ -97,8 +97,8 @@ pub struct SignIn {
     /// Lease wanted, seconds; the server may grant less. Any message on the session refreshes it.
     pub lease_s: u32,
     /// Whether others may be introduced to this session. A key has one reachable session, the newest;
-    /// sessions that only dial are not listed, replace nobody, and bind no new name. A server
-    /// takes a limited number of them for one key.
+    /// sessions that only dial are not listed, replace nobody, and bind a name only where their
+    /// key has none. A server takes a limited number of them for one key.
     pub reachable: bool,
     /// Software and version, for the server's log. At most [`SignIn::MAX_SOFTWARE`] bytes.
     pub software: String,

@@ -104,7 +104,7 @@ impl Rendezvous {
         counted || replaces || all < self.config.max_peers
     }
 
-    /// The name a session gets. One that only dials shows what its key has, and binds nothing.
+    /// The name a session gets. One that only dials changes nothing about the names its key has.
     fn name_for(
         &mut self,
         peer: PeerId,
@@ -122,8 +122,12 @@ impl Rendezvous {
         if wanted.as_str().parse::<PeerId>().is_ok() {
             return Err(FailReason::BadRequest);
         }
-        if !request.reachable && self.names.holder(wanted).is_none() {
-            return Ok(self.names.latest_of(peer).cloned());
+        // A key without a name gets its first one, for people to read when it dials.
+        if !request.reachable
+            && self.names.holder(wanted).is_none()
+            && let Some(held) = self.names.latest_of(peer)
+        {
+            return Ok(Some(held.clone()));
         }
         match self.names.claim(wanted, peer, unix_s) {
             Ok(()) => Ok(Some(wanted.clone())),

@@ -160,7 +160,7 @@ fn a_full_server_counts_every_kind_of_session() {
 }
 
 #[test]
-fn a_dialing_session_shows_its_keys_name_and_binds_none() {
+fn a_dialing_session_shows_its_keys_name_and_binds_no_other() {
     let mut t = Bench::open();
     let bob = t.named(2, "bob");
     let alice = t.named(1, "alice");
@@ -177,10 +177,8 @@ fn a_dialing_session_shows_its_keys_name_and_binds_none() {
     };
     assert_eq!(introduction.name.unwrap().as_str(), "alice");
     let third = t.connect(3);
-    let nobody = signed_in_as(&mut t, third, named("new", false));
-    assert_eq!(nobody, None, "a free name stays free");
-    let new = signed_in_as(&mut t, third, named("new", true));
-    assert_eq!(new.as_deref(), Some("new"));
+    let free = signed_in_as(&mut t, third, named("new", true));
+    assert_eq!(free.as_deref(), Some("new"), "nobody has bound it");
     // The key gives its name back over one connection: no other one shows it any more.
     let name = "alice".parse().unwrap();
     t.say(alice, crate::message::ReleaseName { name });
@@ -190,6 +188,16 @@ fn a_dialing_session_shows_its_keys_name_and_binds_none() {
         panic!("an introduction");
     };
     assert_eq!(introduction.name, None);
+}
+
+#[test]
+fn a_key_without_a_name_may_take_its_first_one_while_it_only_dials() {
+    let mut t = Bench::open();
+    let (alice, thief) = (t.connect(1), t.connect(2));
+    let got = signed_in_as(&mut t, alice, named("alice", false));
+    assert_eq!(got.as_deref(), Some("alice"));
+    let answer = t.ask(thief, named("alice", true));
+    assert_eq!(answer, failed(FailReason::NameTaken));
 }
 
 #[test]
