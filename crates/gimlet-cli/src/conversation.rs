@@ -7,10 +7,11 @@ use std::io;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::protocol::chat::{self, Record};
-use crate::session::{self, Found};
+use crate::session::Found;
 use gimlet::{Connection, RecvStream, SendStream};
 
 /// Lines heard that may wait to be shown.
@@ -21,6 +22,9 @@ const SAY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a peer that connected for a conversation may take to begin it.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long leaving waits for the peer to have read the last lines.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What was heard in the conversation of that number.
 #[derive(Debug)]
@@ -46,8 +50,14 @@ pub(crate) struct Conversation {
     pub(crate) with: Found,
     pub(crate) connection: Connection,
     send: SendStream,
-    /// Until somebody listens.
-    recv: Option<RecvStream>,
+    listening: Listening,
+}
+
+/// Whether somebody listens to the other side.
+enum Listening {
+    NotYet(RecvStream),
+    Yes(JoinHandle<()>),
+    No,
 }
 
 impl Conversation {
@@ -65,7 +75,7 @@ impl Conversation {
             with,
             connection,
             send,
-            recv: Some(recv),
+            listening: Listening::NotYet(recv),
         })
     }
 
@@ -83,16 +93,19 @@ impl Conversation {
             with,
             connection,
             send,
-            recv: Some(recv),
+            listening: Listening::NotYet(recv),
         })
     }
 
     /// Begins to listen. Whoever is told must know the conversation by then, or would not know what
     /// to make of its first lines.
     pub(crate) fn listen(&mut self, heard: mpsc::Sender<Heard>) {
-        if let Some(recv) = self.recv.take() {
-            tokio::spawn(listen(self.number, recv, heard));
-        }
+        self.listening = match std::mem::replace(&mut self.listening, Listening::No) {
+            Listening::NotYet(recv) => {
+                Listening::Yes(tokio::spawn(listen(self.number, recv, heard)))
+            }
+            already => already,
+        };
     }
 
     /// Says a line. After an error the conversation is over.
@@ -100,9 +113,14 @@ impl Conversation {
         timeout(SAY_TIMEOUT, chat::line(&mut self.send, text)).await?
     }
 
-    /// Leaves, after the peer has got everything said.
+    /// Leaves, after the peer has read everything said: it tells by finishing its side. Its last
+    /// lines are still heard, so somebody has to take them.
     pub(crate) async fn leave(mut self) {
-        session::finish(&mut self.send).await;
+        // Fails where the peer has stopped listening already.
+        let _ = self.send.finish();
+        if let Listening::Yes(task) = self.listening {
+            let _ = timeout(LEAVE_TIMEOUT, task).await;
+        }
         self.connection.close(0, b"left");
     }
 }

@@ -1,17 +1,10 @@
 //! From settings to an endpoint, and from what a person typed to a connection.
 
-use std::time::Duration;
-
-use gimlet::{
-    AcceptPolicy, Connection, Endpoint, Identity, Name, PeerId, Resolved, SendStream, SignedIn,
-};
+use gimlet::{AcceptPolicy, Connection, Endpoint, Identity, Name, PeerId, Resolved, SignedIn};
 
 use crate::exit::{Failure, Status};
 use crate::output::Output;
 use crate::settings::Settings;
-
-/// How long leaving waits for the peer to acknowledge the last bytes.
-const LINGER: Duration = Duration::from_secs(3);
 
 /// What every command is given.
 #[derive(Debug)]
@@ -146,13 +139,6 @@ impl From<Resolved> for Found {
 /// How a person calls a peer.
 pub(crate) fn label(peer: PeerId, name: Option<&Name>) -> String {
     name.map_or_else(|| peer.short(), Name::to_string)
-}
-
-/// Finishes a stream and waits until the peer has acknowledged all of it, within reason.
-pub(crate) async fn finish(send: &mut SendStream) {
-    // Already finished, or the peer has stopped it: nothing is left to wait for either way.
-    let _ = send.finish();
-    let _ = tokio::time::timeout(LINGER, send.stopped()).await;
 }
 
 /// Ctrl-C, or being told to end.

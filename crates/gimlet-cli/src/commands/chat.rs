@@ -1,5 +1,7 @@
 //! `gimlet chat PEER`: a conversation, a line at a time, until one side leaves.
 
+use std::pin::pin;
+
 use gimlet::{AcceptPolicy, Endpoint};
 use tokio::sync::mpsc;
 
@@ -8,9 +10,10 @@ use crate::conversation::{Conversation, HEARD_QUEUE, Said};
 use crate::describe;
 use crate::event::{Event, Who};
 use crate::exit::{Failure, Outcome, Status};
+use crate::output::Output;
 use crate::protocol::chat;
 use crate::session::{self, Context};
-use crate::terminal::{self, Typed};
+use crate::terminal::{self, Printer, Typed};
 
 pub(super) async fn run(context: &Context, args: &PeerArgs) -> Outcome {
     let work = async |endpoint: &Endpoint| talk(context, args, endpoint).await;
@@ -33,8 +36,12 @@ async fn talk(context: &Context, args: &PeerArgs, endpoint: &Endpoint) -> Outcom
     context
         .output
         .note(format_args!("Talking to {}, {path}; {hint}.", with.label));
-    let who = Who::new(&with);
     let (mut input, printer) = terminal::open()?;
+    let screen = Screen {
+        output: context.output,
+        who: Who::new(&with),
+        printer,
+    };
     let lost = loop {
         tokio::select! {
             typed = input.next("> ") => match typed {
@@ -47,18 +54,23 @@ async fn talk(context: &Context, args: &PeerArgs, endpoint: &Endpoint) -> Outcom
                 Typed::Interrupted | Typed::End => break None,
             },
             Some(heard) = heard.recv() => match heard.said {
-                Said::Line(text) => {
-                    let message = Event::Message { who: who.clone(), text };
-                    printer.print(context.output.render(&message)).await;
-                }
+                Said::Line(text) => screen.show(text).await,
                 Said::Bye => break None,
                 Said::Lost(reason) => break Some(reason),
             },
             () = session::interrupted() => break None,
         }
     };
-    conversation.leave().await;
-    printer.flush().await;
+    let mut leaving = pin!(conversation.leave());
+    loop {
+        tokio::select! {
+            () = &mut leaving => break,
+            Some(heard) = heard.recv() => if let Said::Line(text) = heard.said {
+                screen.show(text).await;
+            }
+        }
+    }
+    screen.printer.flush().await;
     drop(input);
     match lost {
         None => Ok(Status::Done),
@@ -66,5 +78,20 @@ async fn talk(context: &Context, args: &PeerArgs, endpoint: &Endpoint) -> Outcom
             Status::Failed,
             anyhow::anyhow!("lost {}: {reason}", with.label),
         )),
+    }
+}
+
+/// Where the other side's lines are shown.
+struct Screen {
+    output: Output,
+    who: Who,
+    printer: Printer,
+}
+
+impl Screen {
+    async fn show(&self, text: String) {
+        let who = self.who.clone();
+        let message = Event::Message { who, text };
+        self.printer.print(self.output.render(&message)).await;
     }
 }

@@ -32,7 +32,10 @@ pub(super) async fn run(context: &Context) -> Outcome {
     let work = async |endpoint: &Endpoint| {
         let (_, listing) = session::signed_in_and(endpoint, endpoint.list()).await?;
         let listing = listing.map_err(Failure::request)?;
-        context.output.text(&render(context.output, listing))?;
+        let text = render(context.output, listing);
+        if !text.is_empty() {
+            context.output.text(&text)?;
+        }
         Ok(Status::Done)
     };
     context.dialling(work).await
@@ -78,6 +81,9 @@ impl Session {
 impl fmt::Display for Tables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Listing { peers, sessions } = &self.0;
+        if peers.is_empty() {
+            return f.write_str("Nobody is online.");
+        }
         let mut online = Table::new(&["name", "id", "lease", "NAT"]);
         for info in peers {
             let name = info

@@ -8,7 +8,8 @@
 //! | 0 | hello, first record of each side | the name to show, UTF-8, may be empty |
 //! | 1 | a line | UTF-8 without the line end |
 //!
-//! Records of unknown kinds are skipped. Finishing the stream is leaving.
+//! Records of unknown kinds are skipped. Finishing the stream is leaving; the other side, once it has
+//! read everything, finishes too, and then either may close the connection.
 
 use std::io;
 

@@ -139,7 +139,7 @@ fn a_peer_that_is_not_there_ends_with_three() {
         assert!(errors(&done).contains("nobody"), "{}", errors(&done));
     }
     // Known to the server, but gone.
-    bob.run(&["list"]).assert().success();
+    bob.come_and_go();
     let done = alice.run(&["punch", "bob", "--json"]).assert().code(3);
     let report = objects(&done.get_output().stdout).pop().unwrap();
     assert!(

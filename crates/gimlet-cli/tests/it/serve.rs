@@ -108,7 +108,7 @@ fn a_bad_server_key_is_named() {
 #[test]
 fn being_told_to_end_is_a_good_end_and_the_log_is_readable() {
     let mut server = Server::start();
-    server.host("alice").run(&["list"]).assert().success();
+    server.host("alice").come_and_go();
     server.process.terminate();
     assert!(server.process.wait_exit().success());
     let log = server.process.seen().join("\n");

@@ -41,7 +41,7 @@ fn the_end_of_a_script_loses_nothing_said() {
 fn each_side_that_is_not_signed_in_is_named() {
     let server = Server::start();
     let (alice, bob) = (server.host("alice"), server.host("bob"));
-    bob.run(&["list"]).assert().success();
+    bob.come_and_go();
     let script = "punch bob\nlogout\nlogout\nlist\npunch bob\nlogin\nlist\n";
     let done = alice.run(&["shell"]).write_stdin(script).assert().success();
     let text = String::from_utf8(done.get_output().stdout.clone()).unwrap();
@@ -131,14 +131,13 @@ fn a_terminal_is_asked_and_the_answer_belongs_to_the_request() {
             .any(|line| line.starts_with("Signed in as bob"))
     });
     let mut ping = Process::spawn(alice.command(&["ping", "bob", "-c", "1"]));
-    terminal.wait_last("alice wants to connect. Accept? [y/N]");
+    let asks = "alice wants to connect. Accept? [y/N]";
+    terminal.wait_last(asks);
     terminal.press("n\r");
     assert_eq!(ping.wait_exit().code(), Some(1));
     let mut ping = Process::spawn(alice.command(&["ping", "bob", "-c", "1"]));
     terminal.wait("second question", |lines| {
-        let questions = lines
-            .iter()
-            .filter(|line| line.starts_with("alice wants to connect"));
+        let questions = lines.iter().filter(|line| line.starts_with(asks));
         questions.count() == 2
     });
     terminal.press("y\r");

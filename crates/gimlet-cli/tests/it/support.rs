@@ -130,6 +130,14 @@ impl Host {
         self.json(&["id"])[0]["peer"].as_str().unwrap().to_owned()
     }
 
+    /// Makes its name and id known to the server, and leaves again.
+    #[cfg(unix)]
+    pub(crate) fn come_and_go(&self) {
+        let mut up = self.up(&[]);
+        up.terminate();
+        assert!(up.wait_exit().success());
+    }
+
     /// `up`, signed in.
     pub(crate) fn up(&self, args: &[&str]) -> Process {
         let mut process = Process::spawn(self.command(&[&["up", "--json"], args].concat()));

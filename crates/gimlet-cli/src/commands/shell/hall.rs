@@ -33,6 +33,7 @@ pub(super) struct Hall {
     next_number: u64,
     joining: JoinSet<io::Result<Conversation>>,
     serving: JoinSet<()>,
+    leaving: JoinSet<()>,
     heard_by: mpsc::Sender<Heard>,
     heard: mpsc::Receiver<Heard>,
     paths_by: mpsc::Sender<Event>,
@@ -50,6 +51,7 @@ impl Hall {
             next_number: 0,
             joining: JoinSet::new(),
             serving: JoinSet::new(),
+            leaving: JoinSet::new(),
             heard_by,
             heard,
             paths_by,
@@ -114,6 +116,7 @@ impl Hall {
                 }
                 Some(path) = self.paths.recv() => return path,
                 Some(_) = self.serving.join_next() => (),
+                Some(_) = self.leaving.join_next() => (),
             }
         }
     }
@@ -133,17 +136,21 @@ impl Hall {
         let index = self.index_of_current()?;
         let left = self.take(index);
         let label = left.with.label.clone();
-        left.leave().await;
+        self.leaving.spawn(left.leave());
         Some(label)
     }
 
-    /// Leaves everybody, all at once.
+    /// Leaves everybody, all at once. What they still say is not shown any more.
     pub(super) async fn leave_all(&mut self) {
-        let mut leaving = JoinSet::new();
         for conversation in self.conversations.drain(..) {
-            leaving.spawn(conversation.leave());
+            self.leaving.spawn(conversation.leave());
         }
-        leaving.join_all().await;
+        loop {
+            tokio::select! {
+                left = self.leaving.join_next() => if left.is_none() { return },
+                Some(_) = self.heard.recv() => (),
+            }
+        }
     }
 
     fn hear(&mut self, heard: Heard) -> Option<Event> {
@@ -195,7 +202,7 @@ impl Hall {
         let ended = self.take(index);
         let who = Who::new(&ended.with);
         // In a task, because the goodbye waits for the peer, which may be gone.
-        tokio::spawn(ended.leave());
+        self.leaving.spawn(ended.leave());
         Event::Closed { who, reason }
     }
 
@@ -225,7 +232,12 @@ impl Hall {
 /// Tells each change of path, until the connection ends.
 async fn watch_path(connection: Connection, who: Who, paths: mpsc::Sender<Event>) {
     let mut changes = connection.path_changes();
-    while changes.changed().await.is_ok() {
+    loop {
+        // The path belongs to the peer, and outlives this connection if there is another.
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            _ = connection.closed() => return,
+        }
         let path = *changes.borrow_and_update();
         if paths.send(Event::path(who.clone(), &path)).await.is_err() {
             return;

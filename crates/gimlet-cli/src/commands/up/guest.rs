@@ -1,5 +1,9 @@
 //! One session somebody opened with us.
 
+use std::convert::Infallible;
+use std::future::pending;
+
+use gimlet::Connection;
 use tokio::sync::mpsc;
 
 use crate::conversation::{Conversation, HEARD_QUEUE, Said};
@@ -8,7 +12,6 @@ use crate::event::{Event, Who};
 use crate::protocol::chat;
 use crate::service;
 use crate::session::Found;
-use gimlet::Connection;
 
 /// A session, what it may use, and where it tells what happens.
 pub(super) struct Guest {
@@ -44,8 +47,7 @@ impl Guest {
         .await;
         let reason = tokio::select! {
             reason = self.serve() => reason,
-            closed = self.connection.closed() => describe::closed(&closed),
-            () = self.watch_path() => "closed".to_owned(),
+            never = self.watch_path() => match never {},
         };
         let who = self.who();
         self.tell(Event::Closed { who, reason }).await;
@@ -86,13 +88,14 @@ impl Guest {
         "closed".to_owned()
     }
 
-    /// Tells each change of path, until the session ends.
-    async fn watch_path(&self) {
+    /// Tells each change of path.
+    async fn watch_path(&self) -> Infallible {
         let mut changes = self.connection.path_changes();
         while changes.changed().await.is_ok() {
             let path = *changes.borrow_and_update();
             self.tell(Event::path(self.who(), &path)).await;
         }
+        pending().await
     }
 
     fn who(&self) -> Who {
