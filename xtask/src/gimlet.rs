@@ -74,6 +74,14 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Errors if it has ended by itself.
+    pub(crate) fn still_runs(&mut self) -> anyhow::Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("it ended by itself: {status}"),
+        }
+    }
+
     /// Ends it now and waits until it is gone.
     pub(crate) async fn stop(mut self) {
         // Fails only if it is gone already.

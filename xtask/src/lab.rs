@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use anyhow::Context;
+
 use crate::gimlet::{Gimlet, Place};
 use crate::server::serve;
 use crate::workspace::fresh;
@@ -99,7 +101,8 @@ async fn matrix(
     let server_logs = logs.join("server");
     fresh(&server_logs)?;
     let public = Place::Namespace(topology.server.clone());
-    let (server, address) = serve(binary, public, topology.server_ip.into(), &server_logs).await?;
+    let (mut server, address) =
+        serve(binary, public, topology.server_ip.into(), &server_logs).await?;
     let mut report = Report::new(runs);
     for run in 1..=runs {
         report.heading(run);
@@ -115,6 +118,8 @@ async fn matrix(
             if !outcome.failures.is_empty() {
                 report::show_logs(&logs, &place.folder(pair, run))?;
             }
+            // Without it every cell fails, and none of them says why.
+            server.still_runs().context("the server")?;
         }
     }
     server.stop().await;
