@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod bench;
 mod certs;
 mod ci;
 mod demo;
@@ -24,6 +25,8 @@ mod workspace;
     disable_help_subcommand = true
 )]
 enum Task {
+    /// Throughput, processor time and set-up times beside the same without Gimlet
+    Bench(bench::Args),
     /// Everything a change must pass: format, clippy, docs, tests, the NAT lab
     Ci(ci::Args),
     /// Make keys and certificates for development, in certs/
@@ -36,6 +39,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let done = match Task::parse() {
+        Task::Bench(args) => bench::run(&args),
         Task::Ci(args) => ci::run(&args),
         Task::Certs => certs::run(),
         Task::Demo(args) => demo::run(&args),

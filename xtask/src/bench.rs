@@ -1,0 +1,157 @@
+//! `cargo xtask bench`: what Gimlet costs beside the same without it, measured in one run.
+//!
+//! Every sender, receiver and relay is a process of its own (this binary again, see [`worker`]), so
+//! that the processor time of each can be told. Variants take turns within a round, and what is
+//! judged is the median of the ratios of neighbours: absolute numbers drift with whatever else the
+//! machine does, ratios within a round hardly.
+
+mod crew;
+mod figures;
+mod machine;
+mod memory;
+mod message;
+mod relay;
+mod report;
+mod setup;
+mod simulated;
+mod throughput;
+mod worker;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Context;
+use clap::ValueEnum;
+
+use crate::term::{DIM, NOTE, paint};
+use crate::workspace;
+use report::Report;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Few and short rounds: for a look, not for the record
+    #[arg(long)]
+    quick: bool,
+    /// Exit with status 1 when a target is missed
+    #[arg(long)]
+    check: bool,
+    /// Only this part; may be repeated
+    #[arg(long, value_name = "PART")]
+    only: Vec<Part>,
+    /// Be one of the processes measured, told on standard input what to do
+    #[arg(long, hide = true)]
+    worker: bool,
+}
+
+/// What can be measured by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Bytes a second and processor time of streams, direct and relayed
+    Throughput,
+    /// Processor time of relays that are flooded
+    Relay,
+    /// Time until signed in, connected and direct
+    Times,
+    /// Memory of idle endpoints and connections
+    Memory,
+}
+
+/// How much of everything.
+#[derive(Debug, Clone, Copy)]
+struct Plan {
+    rounds: usize,
+    /// Stream bytes of one measurement.
+    bytes: u64,
+    /// Seconds of one flood.
+    flood_s: f64,
+    /// Simulated networks of one setting.
+    seeds: u64,
+    /// Connections set up over loopback.
+    dials: usize,
+    /// Idle pairs.
+    pairs: usize,
+}
+
+impl Plan {
+    /// For the record: a gibibyte takes about a second.
+    const FULL: Self = Self {
+        rounds: 7,
+        bytes: 2 << 30,
+        flood_s: 3.0,
+        seeds: 200,
+        dials: 100,
+        pairs: 100,
+    };
+    /// For a look: half a minute in all.
+    const QUICK: Self = Self {
+        rounds: 3,
+        bytes: 256 << 20,
+        flood_s: 0.5,
+        seeds: 20,
+        dials: 20,
+        pairs: 20,
+    };
+}
+
+/// `cargo xtask bench`.
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if args.worker {
+        return worker::run();
+    }
+    if cfg!(debug_assertions) {
+        return in_release();
+    }
+    let plan = if args.quick { Plan::QUICK } else { Plan::FULL };
+    let wanted = |part| args.only.is_empty() || args.only.contains(&part);
+    let started = Instant::now();
+    let mut report = Report::new(machine::Machine::look(), args.quick);
+    report.open();
+    if wanted(Part::Times) {
+        report.simulated(simulated::measure(plan)?);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        if wanted(Part::Times) {
+            report.setup(setup::measure(plan).await?);
+        }
+        if wanted(Part::Throughput) {
+            report.throughput(throughput::measure(plan).await?);
+        }
+        if wanted(Part::Relay) {
+            report.relay(relay::measure(plan).await?);
+        }
+        if wanted(Part::Memory) {
+            report.memory(memory::measure(plan).await?);
+        }
+        anyhow::Ok(())
+    })?;
+    let folder = workspace::target().join("bench");
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("{} can't be made", folder.display()))?;
+    let all_met = report.close(&folder.join("bench.json"), started.elapsed())?;
+    Ok(match args.check && !all_met {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    })
+}
+
+/// The same command by a release build: numbers of a debug build mean nothing.
+fn in_release() -> anyhow::Result<ExitCode> {
+    progress("building for release");
+    let status = workspace::cargo()
+        .args(["run", "--quiet", "--release", "--package", "xtask", "--"])
+        .args(std::env::args_os().skip(1))
+        .status()
+        .context("cargo could not be started")?;
+    Ok(match status.success() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+/// Says on standard error what happens now: the tables come when a part is done.
+fn progress(text: impl std::fmt::Display) {
+    anstream::eprintln!("{} {}", paint(NOTE, "bench:"), paint(DIM, text));
+}

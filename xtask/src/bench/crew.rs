@@ -1,0 +1,102 @@
+//! The workers as the bench sees them: started, given orders, gone when dropped.
+
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
+
+use super::message::{Answer, Job, Order, Reading, Ready, Role, Sent, Threads};
+
+/// How long an order may take; the longest, a stream over the relay of a busy machine, needs a tenth.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// One process.
+pub(super) struct Worker {
+    /// Ends it when dropped, as does the end of its standard input.
+    _child: Child,
+    orders: ChildStdin,
+    answers: Lines<BufReader<ChildStdout>>,
+    ready: Ready,
+}
+
+impl Worker {
+    /// Starts one and waits until it is ready.
+    pub(super) async fn start(threads: Threads, role: Role) -> anyhow::Result<Self> {
+        let what = format!("{role:?}");
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(["bench", "--worker"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .context("a worker could not be started")?;
+        let orders = child.stdin.take().context("no pipe to the worker")?;
+        let answers = child.stdout.take().context("no pipe from the worker")?;
+        let mut worker = Self {
+            _child: child,
+            orders,
+            answers: BufReader::new(answers).lines(),
+            ready: Ready::default(),
+        };
+        worker.say(&Job { role, threads }).await?;
+        match worker.hear().await.context(what)? {
+            Answer::Ready(ready) => worker.ready = ready,
+            other => bail!("a worker began with {other:?}"),
+        }
+        Ok(worker)
+    }
+
+    /// Where it listens.
+    pub(super) fn addr(&self) -> anyhow::Result<SocketAddr> {
+        self.ready.addr.context("the worker told no address")
+    }
+
+    /// A server's address line.
+    pub(super) fn line(&self) -> anyhow::Result<String> {
+        let line = self.ready.line.clone();
+        line.context("the worker told no address line")
+    }
+
+    /// Gives an order and waits until it is done.
+    pub(super) async fn ask(&mut self, order: Order) -> anyhow::Result<Answer> {
+        self.say(&order).await?;
+        self.hear().await
+    }
+
+    /// What it has used so far.
+    pub(super) async fn read(&mut self) -> anyhow::Result<Reading> {
+        match self.ask(Order::Read).await? {
+            Answer::Read(reading) => Ok(reading),
+            other => bail!("a worker asked for a reading said {other:?}"),
+        }
+    }
+
+    /// Has it send a stream.
+    pub(super) async fn send(&mut self, bytes: u64) -> anyhow::Result<Sent> {
+        match self.ask(Order::Send { bytes }).await? {
+            Answer::Sent(sent) => Ok(sent),
+            other => bail!("a worker told to send said {other:?}"),
+        }
+    }
+
+    async fn say(&mut self, what: &impl serde::Serialize) -> anyhow::Result<()> {
+        let mut line = serde_json::to_vec(what)?;
+        line.push(b'\n');
+        self.orders.write_all(&line).await?;
+        Ok(self.orders.flush().await?)
+    }
+
+    async fn hear(&mut self) -> anyhow::Result<Answer> {
+        let line = timeout(PATIENCE, self.answers.next_line()).await;
+        let line = line.with_context(|| format!("no answer in {} s", PATIENCE.as_secs()))??;
+        let line = line.context("the worker ended without a word")?;
+        match serde_json::from_str(&line)? {
+            Answer::Failed(why) => bail!("the worker failed: {why}"),
+            answer => Ok(answer),
+        }
+    }
+}

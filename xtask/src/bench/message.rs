@@ -1,0 +1,142 @@
+//! What the bench and its processes say to each other: a line of JSON each, on the workers'
+//! standard input and output.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// The first line a worker gets.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Job {
+    pub(super) role: Role,
+    pub(super) threads: Threads,
+}
+
+/// How a worker's runtime is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Threads {
+    /// Everything on one thread, as in the command line.
+    One,
+    /// A pool of two, as in a program with the library in it.
+    Two,
+}
+
+/// What a worker is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum Role {
+    /// quinn, taking streams.
+    PlainReceiver,
+    /// quinn, sending streams there.
+    PlainSender {
+        /// The receiver, or a forwarder in front of it.
+        to: SocketAddr,
+    },
+    /// A Gimlet endpoint, taking streams.
+    Receiver {
+        /// The server's address line.
+        server: String,
+        relay_only: bool,
+    },
+    /// A Gimlet endpoint, sending streams to the receiver at the same server.
+    Sender { server: String, relay_only: bool },
+    /// A Gimlet server.
+    Server,
+    /// Batches in, batches out, unseen: what any relay costs at least.
+    Forwarder {
+        /// The accepting side.
+        to: SocketAddr,
+    },
+    /// Both ends of a flood through a relay.
+    Flood {
+        /// The server to open a session at; none for a forwarder.
+        server: Option<String>,
+    },
+    /// Connects to the receiver again and again, every time with a new endpoint.
+    Dialer { server: String },
+    /// Many endpoints, for their memory.
+    Crowd { server: String },
+}
+
+/// What a worker does next.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum Order {
+    /// Say what you have used so far.
+    Read,
+    /// Send a stream of this many bytes.
+    Send { bytes: u64 },
+    /// Send datagrams as fast as you can.
+    Flood { to: SocketAddr, seconds: f64 },
+    /// Connect once.
+    Dial,
+    /// Sign this many endpoints in.
+    Gather { count: usize },
+    /// Connect your endpoints, each to one of these peers.
+    Pair { peers: Vec<String> },
+}
+
+/// What a worker says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum Answer {
+    /// It can take orders.
+    Ready(Ready),
+    Read(Reading),
+    Sent(Sent),
+    Flooded,
+    Dialled(Dialled),
+    /// The ids of the endpoints.
+    Gathered(Vec<String>),
+    Paired,
+    /// It ends because of this.
+    Failed(String),
+}
+
+/// How others reach a worker.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Ready {
+    pub(super) addr: Option<SocketAddr>,
+    /// A server's address line.
+    pub(super) line: Option<String>,
+}
+
+/// What a worker has used since it began.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Reading {
+    /// User and system time, seconds.
+    pub(super) cpu_s: f64,
+    /// Anonymous memory in use, bytes.
+    pub(super) memory: u64,
+    /// A relay's bytes sent on.
+    pub(super) forwarded: u64,
+}
+
+/// A stream that has arrived.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Sent {
+    pub(super) seconds: f64,
+    /// Bytes that did not take the path that was to be measured.
+    pub(super) strayed: u64,
+}
+
+/// Times of one connection, milliseconds; the last three from the call of `connect`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Dialled {
+    pub(super) signed_in: f64,
+    pub(super) connected: f64,
+    pub(super) direct: Option<f64>,
+    pub(super) confirmed: Option<f64>,
+}
+
+impl Dialled {
+    /// Reads the times off a connection that has settled.
+    pub(super) fn of(signed_in: &gimlet::SignedIn, connection: &gimlet::Connection) -> Self {
+        let ms = |span: std::time::Duration| span.as_secs_f64() * 1e3;
+        let timings = connection.timings();
+        Self {
+            signed_in: ms(signed_in.elapsed),
+            connected: ms(timings.connected),
+            direct: timings.direct.map(ms),
+            confirmed: timings.direct_confirmed.map(ms),
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What a bench run shows: a table a part, the targets, a JSON file.
+
+mod tables;
+mod target;
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use serde::Serialize;
+
+use super::machine::Machine;
+use super::memory::Memory;
+use super::relay::Relays;
+use super::setup::Times;
+use super::simulated::Simulated;
+use super::throughput::Line;
+use crate::term::{BAD, DIM, GOOD, HEAD, paint};
+use target::Target;
+
+/// Collects the parts and prints each as it comes.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    machine: Machine,
+    quick: bool,
+    simulated: Option<Simulated>,
+    loopback: Option<Times>,
+    throughput: Vec<Line>,
+    relay: Option<Relays>,
+    memory: Option<Memory>,
+    targets: Vec<Target>,
+}
+
+impl Report {
+    /// An empty one.
+    pub(super) fn new(machine: Machine, quick: bool) -> Self {
+        Self {
+            machine,
+            quick,
+            simulated: None,
+            loopback: None,
+            throughput: Vec::new(),
+            relay: None,
+            memory: None,
+            targets: Vec::new(),
+        }
+    }
+
+    /// Prints on what it is measured.
+    pub(super) fn open(&self) {
+        let Machine {
+            cpu,
+            cores,
+            kernel,
+            rustc,
+            load,
+        } = &self.machine;
+        anstream::println!("{cpu}, {cores} cores, Linux {kernel}, {rustc}; load before {load:.1}");
+    }
+
+    /// Takes the times in the simulator.
+    pub(super) fn simulated(&mut self, times: Simulated) {
+        tables::times(
+            "40 ms round trip, both NATs strict (simulated)",
+            &times.clean,
+            true,
+        );
+        tables::times(
+            "the same, 2 % loss and 5 ms jitter a link",
+            &times.lossy,
+            true,
+        );
+        self.targets.extend(target::simulated(&times.clean));
+        self.simulated = Some(times);
+    }
+
+    /// Takes the times over loopback.
+    pub(super) fn setup(&mut self, times: Times) {
+        tables::times("loopback, three processes", &times, false);
+        self.targets.extend(target::loopback(&times));
+        self.loopback = Some(times);
+    }
+
+    /// Takes the streams.
+    pub(super) fn throughput(&mut self, lines: Vec<Line>) {
+        tables::throughput(&lines);
+        self.targets.extend(target::throughput(&lines));
+        self.throughput = lines;
+    }
+
+    /// Takes the floods.
+    pub(super) fn relay(&mut self, relays: Relays) {
+        tables::relay(&relays);
+        self.targets.push(target::relay(&relays));
+        self.relay = Some(relays);
+    }
+
+    /// Takes the crowds.
+    pub(super) fn memory(&mut self, memory: Memory) {
+        tables::memory(&memory);
+        self.memory = Some(memory);
+    }
+
+    /// Prints the targets and writes the file; whether all were met.
+    pub(super) fn close(&self, file: &Path, took: Duration) -> anyhow::Result<bool> {
+        target::print(&self.targets);
+        std::fs::write(file, serde_json::to_vec_pretty(self)?)
+            .with_context(|| format!("{} can't be written", file.display()))?;
+        anstream::println!("{}", paint(DIM, format!("results in {}", file.display())));
+        let missed = self.targets.iter().filter(|target| !target.met).count();
+        let (all, seconds) = (self.targets.len(), took.as_secs_f64());
+        let text = match missed {
+            0 => paint(
+                GOOD,
+                format!("bench: all {all} targets met, in {seconds:.0} s"),
+            ),
+            _ => paint(
+                BAD,
+                format!("bench: {missed} of {all} targets missed, in {seconds:.0} s"),
+            ),
+        };
+        anstream::println!("{text}");
+        Ok(missed == 0)
+    }
+}
+
+fn heading(text: &str) {
+    anstream::println!("\n{}", paint(HEAD, text));
+}

@@ -1,0 +1,175 @@
+//! A table for each part.
+
+use anstyle::Style;
+
+use super::heading;
+use super::target::threads;
+use crate::bench::figures::{Figure, Spread};
+use crate::bench::memory::Memory;
+use crate::bench::relay::{Relay, Relays};
+use crate::bench::setup::Times;
+use crate::bench::simulated::RTT_MS;
+use crate::bench::throughput::Line;
+use crate::term::{Column, HEAD, NOTE, paint, row};
+
+/// Share of bytes on another path from which a measurement is not what it says.
+const STRAYED: f64 = 0.01;
+
+const fn text(width: usize) -> Column {
+    Column {
+        width,
+        right: false,
+    }
+}
+
+const fn number(width: usize) -> Column {
+    Column { width, right: true }
+}
+
+fn print<const N: usize>(columns: &[Column; N], style: Style, cells: [String; N]) {
+    anstream::println!("{}", row(columns, &cells.map(|cell| (style, cell))));
+}
+
+/// Times of setting up; as multiples of the round trip where there is one.
+pub(super) fn times(title: &str, times: &Times, with_rtt: bool) {
+    const COLUMNS: [Column; 5] = [text(12), number(9), number(9), number(9), number(18)];
+    heading(title);
+    let titles = ["ms", "p50", "p95", "max", "p50, round trips"];
+    let columns = if with_rtt { 5 } else { 4 };
+    let print = |style, cells: [String; 5]| {
+        let cells: Vec<_> = cells.into_iter().map(|cell| (style, cell)).collect();
+        anstream::println!("{}", row(&COLUMNS[..columns], &cells[..columns]));
+    };
+    print(HEAD, titles.map(str::to_owned));
+    let stages = [
+        ("signed in", Some(times.signed_in)),
+        ("connected", Some(times.connected)),
+        ("direct", times.direct),
+        ("confirmed", times.confirmed),
+    ];
+    for (stage, spread) in stages {
+        let value = |of: fn(&Spread) -> f64| {
+            spread
+                .as_ref()
+                .map_or("-".to_owned(), |s| format!("{:.1}", of(s)))
+        };
+        let trips = spread.map_or("-".to_owned(), |s| format!("{:.2}", s.p50 / RTT_MS));
+        print(
+            Style::new(),
+            [
+                stage.to_owned(),
+                value(|s| s.p50),
+                value(|s| s.p95),
+                value(|s| s.max),
+                trips,
+            ],
+        );
+    }
+    let Times {
+        went_direct,
+        attempts,
+        ..
+    } = times;
+    anstream::println!("{went_direct} of {attempts} went direct");
+}
+
+/// Streams: medians, and in brackets their relation to the baseline.
+pub(super) fn throughput(lines: &[Line]) {
+    const COLUMNS: [Column; 6] = [
+        text(28),
+        text(9),
+        number(16),
+        number(14),
+        number(14),
+        number(14),
+    ];
+    heading("one stream over loopback; CPU in seconds per GiB; (ratio to the same without Gimlet)");
+    let titles = [
+        "",
+        "runtime",
+        "MB/s",
+        "CPU sending",
+        "CPU receiving",
+        "CPU relay",
+    ];
+    print(&COLUMNS, HEAD, titles.map(str::to_owned));
+    for line in lines {
+        let ratios = line.ratios;
+        let cells = [
+            line.variant.label().to_owned(),
+            threads(line.threads).to_owned(),
+            cell(Some(line.mb_per_s), ratios.map(|r| r.mb_per_s), 0),
+            cell(Some(line.cpu_sender), ratios.map(|r| r.cpu_sender), 2),
+            cell(Some(line.cpu_receiver), ratios.map(|r| r.cpu_receiver), 2),
+            cell(line.cpu_relay, ratios.and_then(|r| r.cpu_relay), 2),
+        ];
+        print(&COLUMNS, Style::new(), cells);
+        let worst = line.samples.iter().map(|s| s.strayed).fold(0.0, f64::max);
+        if worst > STRAYED {
+            let share = worst * 100.0;
+            let text = format!("  up to {share:.0} % of these bytes took another path");
+            anstream::println!("{}", paint(NOTE, text));
+        }
+    }
+}
+
+fn cell(figure: Option<Figure>, ratio: Option<Figure>, digits: usize) -> String {
+    let Some(figure) = figure else {
+        return "-".to_owned();
+    };
+    let value = format!("{:.digits$}", figure.median);
+    match ratio {
+        Some(ratio) => format!("{value} ({:.2})", ratio.median),
+        None => value,
+    }
+}
+
+/// Floods.
+pub(super) fn relay(relays: &Relays) {
+    const COLUMNS: [Column; 4] = [text(28), number(12), number(18), number(12)];
+    heading("relays flooded with batches of 44 datagrams");
+    let titles = ["", "CPU s/GiB", "low to high", "MB/s"];
+    print(&COLUMNS, HEAD, titles.map(str::to_owned));
+    let line = |name: &str, relay: &Relay| {
+        let cpu = relay.cpu;
+        let cells = [
+            name.to_owned(),
+            format!("{:.3}", cpu.median),
+            format!("{:.3} to {:.3}", cpu.low, cpu.high),
+            format!("{:.0}", relay.mb_per_s.median),
+        ];
+        print(&COLUMNS, Style::new(), cells);
+    };
+    line("bare forwarder", &relays.forwarder);
+    line("Gimlet server", &relays.server);
+    anstream::println!(
+        "the server takes {:.2} of the bare loop",
+        relays.ratio.median
+    );
+}
+
+/// Idle memory.
+pub(super) fn memory(memory: &Memory) {
+    const COLUMNS: [Column; 2] = [text(44), number(10)];
+    heading(&format!("memory while idle, of {} pairs", memory.pairs));
+    let lines = [
+        ("endpoint, signed in", memory.endpoint),
+        (
+            "direct connection, dialing side, besides",
+            memory.connection_dialing,
+        ),
+        (
+            "direct connection, accepting side, besides",
+            memory.connection_accepting,
+        ),
+        ("server, a signed-in peer", memory.server_peer),
+        (
+            "server, a session between two, besides",
+            memory.server_session,
+        ),
+    ];
+    for (what, bytes) in lines {
+        let cells = [what.to_owned(), format!("{:.0} KiB", bytes / 1024.0)];
+        print(&COLUMNS, Style::new(), cells);
+    }
+}

@@ -1,0 +1,145 @@
+//! What is promised, and whether it holds.
+
+use anstyle::Style;
+use serde::Serialize;
+
+use super::heading;
+use crate::bench::message::Threads;
+use crate::bench::relay::Relays;
+use crate::bench::setup::Times;
+use crate::bench::throughput::{Line, Variant};
+use crate::term::{BAD, Column, GOOD, paint, row};
+
+/// One promise.
+#[derive(Debug, Clone, Serialize)]
+pub(in crate::bench) struct Target {
+    pub(super) what: String,
+    pub(super) measured: f64,
+    pub(super) unit: &'static str,
+    pub(super) limit: Limit,
+    pub(super) met: bool,
+}
+
+/// What is allowed.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Limit {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+impl Target {
+    fn new(what: impl Into<String>, measured: f64, unit: &'static str, limit: Limit) -> Self {
+        let met = match limit {
+            Limit::AtLeast(least) => measured >= least,
+            Limit::AtMost(most) => measured <= most,
+        };
+        Self {
+            what: what.into(),
+            measured,
+            unit,
+            limit,
+            met,
+        }
+    }
+}
+
+/// Of the simulator without loss: computing takes no time there, so these are exact.
+pub(super) fn simulated(times: &Times) -> Vec<Target> {
+    let at_most = |what: &str, ms, most| Target::new(what, ms, "ms", Limit::AtMost(most));
+    let direct = times
+        .direct
+        .map_or((f64::NAN, f64::NAN), |d| (d.p50, d.p95));
+    vec![
+        at_most("simulated, signed in, p95", times.signed_in.p95, 130.0),
+        at_most("simulated, connected, p50", times.connected.p50, 90.0),
+        at_most("simulated, direct, p50", direct.0, 140.0),
+        at_most("simulated, direct, p95", direct.1, 180.0),
+    ]
+}
+
+/// Of loopback. The median: a scheduler that is busy elsewhere is not ours to judge.
+pub(super) fn loopback(times: &Times) -> Vec<Target> {
+    let direct = times.direct.map_or(f64::NAN, |direct| direct.p50);
+    let limit = Limit::AtMost(10.0);
+    vec![Target::new("loopback, direct, p50", direct, "ms", limit)]
+}
+
+/// Of direct streams beside plain quinn's.
+pub(super) fn throughput(lines: &[Line]) -> Vec<Target> {
+    let direct = lines.iter().filter(|line| line.variant == Variant::Direct);
+    let targets = direct.filter_map(|line| {
+        let ratios = line.ratios?;
+        let threads = threads(line.threads);
+        let target = |what, ratio, limit| {
+            let what = format!("direct / plain, {threads}, {what}");
+            Target::new(what, ratio, "x", limit)
+        };
+        let most = Limit::AtMost(1.15);
+        Some([
+            target("throughput", ratios.mb_per_s.median, Limit::AtLeast(0.9)),
+            target("CPU sending", ratios.cpu_sender.median, most),
+            target("CPU receiving", ratios.cpu_receiver.median, most),
+        ])
+    });
+    targets.flatten().collect()
+}
+
+/// Of the flooded server.
+pub(super) fn relay(relays: &Relays) -> Target {
+    let cpu = relays.server.cpu.median;
+    Target::new("relay, CPU", cpu, "s/GiB", Limit::AtMost(0.35))
+}
+
+/// What a runtime is called.
+pub(super) fn threads(threads: Threads) -> &'static str {
+    match threads {
+        Threads::One => "1 thread",
+        Threads::Two => "2 workers",
+    }
+}
+
+/// Prints all that were judged.
+pub(super) fn print(targets: &[Target]) {
+    const COLUMNS: [Column; 4] = [
+        Column {
+            width: 42,
+            right: false,
+        },
+        Column {
+            width: 14,
+            right: true,
+        },
+        Column {
+            width: 10,
+            right: false,
+        },
+        Column {
+            width: 6,
+            right: false,
+        },
+    ];
+    heading("targets");
+    for target in targets {
+        let (style, word) = match target.met {
+            true => (GOOD, "met"),
+            false => (BAD, "missed"),
+        };
+        let limit = match target.limit {
+            Limit::AtLeast(least) => format!(">= {least}"),
+            Limit::AtMost(most) => format!("<= {most}"),
+        };
+        let measured = format!("{:.2} {}", target.measured, target.unit);
+        let plain = Style::new();
+        let cells = [
+            (plain, target.what.clone()),
+            (plain, measured),
+            (plain, limit),
+            (style, word.to_owned()),
+        ];
+        anstream::println!("{}", row(&COLUMNS, &cells));
+    }
+    if targets.is_empty() {
+        anstream::println!("{}", paint(Style::new(), "none in these parts"));
+    }
+}

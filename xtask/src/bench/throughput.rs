@@ -1,0 +1,227 @@
+//! Streams over loopback: bytes a second, and processor time of sender, receiver and relay apart.
+
+use serde::Serialize;
+
+use super::crew::Worker;
+use super::figures::Figure;
+use super::message::{Role, Threads};
+use super::{Plan, progress};
+
+/// Sent before measuring: windows, buffers and path MTU have settled.
+const WARM_UP: u64 = 64 << 20;
+
+/// The bytes of which the processor time is told.
+const GIB: f64 = (1u64 << 30) as f64;
+
+/// A way for a stream to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Variant {
+    /// quinn to quinn.
+    Plain,
+    /// Gimlet to Gimlet.
+    Direct,
+    /// quinn to quinn through a bare forwarder.
+    Forwarded,
+    /// Gimlet to Gimlet over the server's relay.
+    Relayed,
+}
+
+impl Variant {
+    const ALL: [Self; 4] = [Self::Plain, Self::Direct, Self::Forwarded, Self::Relayed];
+
+    /// What a row of the table is called.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Plain => "plain quinn",
+            Self::Direct => "Gimlet, direct",
+            Self::Forwarded => "plain quinn, bare forwarder",
+            Self::Relayed => "Gimlet, relayed",
+        }
+    }
+
+    /// The same without Gimlet.
+    pub(super) fn baseline(self) -> Option<Self> {
+        match self {
+            Self::Plain | Self::Forwarded => None,
+            Self::Direct => Some(Self::Plain),
+            Self::Relayed => Some(Self::Forwarded),
+        }
+    }
+}
+
+/// One measurement.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Sample {
+    pub(super) mb_per_s: f64,
+    /// Processor seconds per GiB of stream data.
+    pub(super) cpu_sender: f64,
+    pub(super) cpu_receiver: f64,
+    /// Processor seconds per GiB that the relay sent on, whichever way.
+    pub(super) cpu_relay: Option<f64>,
+    /// Share of the bytes that took another path than the one measured.
+    pub(super) strayed: f64,
+}
+
+/// What one variant came to, and in which relation to its baseline, round by round.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Line {
+    pub(super) variant: Variant,
+    pub(super) threads: Threads,
+    pub(super) mb_per_s: Figure,
+    pub(super) cpu_sender: Figure,
+    pub(super) cpu_receiver: Figure,
+    pub(super) cpu_relay: Option<Figure>,
+    pub(super) ratios: Option<Ratios>,
+    pub(super) samples: Vec<Sample>,
+}
+
+/// Medians of the ratios of each round.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Ratios {
+    pub(super) mb_per_s: Figure,
+    pub(super) cpu_sender: Figure,
+    pub(super) cpu_receiver: Figure,
+    pub(super) cpu_relay: Option<Figure>,
+}
+
+/// Measures every variant with both runtimes, in turn.
+pub(super) async fn measure(plan: Plan) -> anyhow::Result<Vec<Line>> {
+    let variants = [Threads::One, Threads::Two]
+        .into_iter()
+        .flat_map(|threads| Variant::ALL.map(|variant| (variant, threads)));
+    let mut measured: Vec<_> = variants.map(|which| (which, Vec::new())).collect();
+    for round in 0..plan.rounds {
+        progress(format_args!(
+            "throughput, round {} of {}",
+            round + 1,
+            plan.rounds
+        ));
+        // There and back: what slowly changes is as often before a baseline as after it.
+        if round % 2 == 1 {
+            measured.reverse();
+        }
+        for ((variant, threads), samples) in &mut measured {
+            samples.push(sample(*variant, *threads, plan.bytes).await?);
+        }
+        if round % 2 == 1 {
+            measured.reverse();
+        }
+    }
+    let of = |variant, threads| {
+        let found = measured.iter().find(|(key, _)| *key == (variant, threads));
+        found.map_or(&[][..], |(_, samples)| samples)
+    };
+    let lines = measured.iter().filter_map(|((variant, threads), samples)| {
+        let baseline = variant.baseline().map(|baseline| of(baseline, *threads));
+        Some(Line {
+            variant: *variant,
+            threads: *threads,
+            mb_per_s: Figure::of(samples.iter().map(|s| s.mb_per_s))?,
+            cpu_sender: Figure::of(samples.iter().map(|s| s.cpu_sender))?,
+            cpu_receiver: Figure::of(samples.iter().map(|s| s.cpu_receiver))?,
+            cpu_relay: Figure::of(samples.iter().filter_map(|s| s.cpu_relay)),
+            ratios: baseline.and_then(|baseline| ratios(samples, baseline)),
+            samples: samples.clone(),
+        })
+    });
+    Ok(lines.collect())
+}
+
+fn ratios(samples: &[Sample], baseline: &[Sample]) -> Option<Ratios> {
+    let of = |value: fn(&Sample) -> Option<f64>| {
+        let pairs = samples.iter().zip(baseline);
+        Figure::of(pairs.filter_map(|(own, base)| Some(value(own)? / value(base)?)))
+    };
+    Some(Ratios {
+        mb_per_s: of(|s| Some(s.mb_per_s))?,
+        cpu_sender: of(|s| Some(s.cpu_sender))?,
+        cpu_receiver: of(|s| Some(s.cpu_receiver))?,
+        cpu_relay: of(|s| s.cpu_relay),
+    })
+}
+
+/// Everybody in one measurement: fresh processes, gone after it.
+struct Cast {
+    sender: Worker,
+    receiver: Worker,
+    relay: Option<Worker>,
+    /// Only introduces.
+    _server: Option<Worker>,
+}
+
+impl Cast {
+    async fn of(variant: Variant, threads: Threads) -> anyhow::Result<Self> {
+        // A server and a forwarder are one socket: more threads are of no use to them.
+        let relay = |role| Worker::start(Threads::One, role);
+        let mut cast = match variant {
+            Variant::Plain | Variant::Forwarded => {
+                let receiver = Worker::start(threads, Role::PlainReceiver).await?;
+                let mut to = receiver.addr()?;
+                let mut forwarder = None;
+                if variant == Variant::Forwarded {
+                    let started = relay(Role::Forwarder { to }).await?;
+                    to = started.addr()?;
+                    forwarder = Some(started);
+                }
+                Self {
+                    sender: Worker::start(threads, Role::PlainSender { to }).await?,
+                    receiver,
+                    relay: forwarder,
+                    _server: None,
+                }
+            }
+            Variant::Direct | Variant::Relayed => {
+                let relay_only = variant == Variant::Relayed;
+                let running = relay(Role::Server).await?;
+                let server = running.line()?;
+                let receiver = Role::Receiver {
+                    server: server.clone(),
+                    relay_only,
+                };
+                let receiver = Worker::start(threads, receiver).await?;
+                let sender = Role::Sender { server, relay_only };
+                let sender = Worker::start(threads, sender).await?;
+                let (relay, _server) = match relay_only {
+                    true => (Some(running), None),
+                    false => (None, Some(running)),
+                };
+                Self {
+                    sender,
+                    receiver,
+                    relay,
+                    _server,
+                }
+            }
+        };
+        cast.sender.send(WARM_UP).await?;
+        Ok(cast)
+    }
+}
+
+async fn sample(variant: Variant, threads: Threads, bytes: u64) -> anyhow::Result<Sample> {
+    let mut cast = Cast::of(variant, threads).await?;
+    let before = (cast.sender.read().await?, cast.receiver.read().await?);
+    let relay_before = match &mut cast.relay {
+        Some(relay) => Some(relay.read().await?),
+        None => None,
+    };
+    let sent = cast.sender.send(bytes).await?;
+    let cpu_relay = match (&mut cast.relay, relay_before) {
+        (Some(relay), Some(before)) => {
+            let now = relay.read().await?;
+            let forwarded = (now.forwarded - before.forwarded) as f64;
+            Some((now.cpu_s - before.cpu_s) / (forwarded / GIB))
+        }
+        _ => None,
+    };
+    let (sender, receiver) = (cast.sender.read().await?, cast.receiver.read().await?);
+    let gib = bytes as f64 / GIB;
+    Ok(Sample {
+        mb_per_s: bytes as f64 / 1e6 / sent.seconds,
+        cpu_sender: (sender.cpu_s - before.0.cpu_s) / gib,
+        cpu_receiver: (receiver.cpu_s - before.1.cpu_s) / gib,
+        cpu_relay,
+        strayed: sent.strayed as f64 / bytes as f64,
+    })
+}

@@ -1,0 +1,194 @@
+//! The process that is measured: takes one role, then order after order until its input ends.
+
+mod bulk;
+mod crowd;
+mod flood;
+mod forwarder;
+mod peer;
+mod plain;
+mod server;
+
+use std::io::{BufRead, Write, stdin, stdout};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use rustix::time::{ClockId, clock_gettime};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc;
+
+use super::message::{Answer, Job, Order, Reading, Ready, Role, Threads};
+use crowd::Crowd;
+use flood::Flood;
+use forwarder::Forwarder;
+use peer::Sender;
+
+/// Seeds of the two identities: both sides know whom to expect without being told.
+const RECEIVER: [u8; 32] = [1; 32];
+const SENDER: [u8; 32] = [2; 32];
+
+/// The application protocol of the streams.
+const ALPN: &[u8] = b"gimlet-bench/1";
+
+/// Runs the worker; why it failed goes to the bench.
+pub(super) fn run() -> anyhow::Result<ExitCode> {
+    match work() {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => {
+            say(&Answer::Failed(format!("{error:#}")))?;
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn work() -> anyhow::Result<()> {
+    let mut line = String::new();
+    stdin().lock().read_line(&mut line)?;
+    let job: Job = serde_json::from_str(&line).context("no job")?;
+    // One order is under way at a time.
+    let (sender, mut orders) = mpsc::channel(1);
+    std::thread::spawn(move || {
+        for line in stdin().lock().lines() {
+            let order = line.map(|line| serde_json::from_str::<Order>(&line));
+            let Ok(Ok(order)) = order else { return };
+            if sender.blocking_send(order).is_err() {
+                return;
+            }
+        }
+    });
+    let runtime = runtime(job.threads)?;
+    let result = runtime.block_on(async {
+        let (mut post, ready) = Post::take(job.role).await?;
+        say(&Answer::Ready(ready))?;
+        while let Some(order) = orders.recv().await {
+            say(&post.obey(order).await?)?;
+        }
+        Ok(())
+    });
+    // Its tasks have nothing to finish.
+    runtime.shutdown_background();
+    result
+}
+
+fn runtime(threads: Threads) -> anyhow::Result<Runtime> {
+    let mut builder = match threads {
+        Threads::One => Builder::new_current_thread(),
+        Threads::Two => Builder::new_multi_thread(),
+    };
+    if threads == Threads::Two {
+        builder.worker_threads(2);
+    }
+    Ok(builder.enable_all().build()?)
+}
+
+/// What a worker has become.
+enum Post {
+    /// A sender of streams.
+    Sender(Sender),
+    /// Something that works by itself as long as this is held.
+    Standing {
+        _held: Box<dyn Send>,
+    },
+    /// A Gimlet server.
+    Server(gimlet_server::ServerHandle),
+    Forwarder(Forwarder),
+    Flood(Flood),
+    /// Dials the receiver at this server.
+    Dialer(String),
+    Crowd(Crowd),
+}
+
+impl Post {
+    async fn take(role: Role) -> anyhow::Result<(Self, Ready)> {
+        let mut ready = Ready::default();
+        let post = match role {
+            Role::PlainReceiver => {
+                let endpoint = plain::receive()?;
+                ready.addr = Some(endpoint.local_addr()?);
+                Self::Standing {
+                    _held: Box::new(endpoint),
+                }
+            }
+            Role::PlainSender { to } => Self::Sender(plain::connect(to).await?),
+            Role::Receiver { server, relay_only } => {
+                let endpoint = peer::receive(&server, relay_only).await?;
+                Self::Standing {
+                    _held: Box::new(endpoint),
+                }
+            }
+            Role::Sender { server, relay_only } => {
+                Self::Sender(peer::connect(&server, relay_only).await?)
+            }
+            Role::Server => {
+                let (handle, addr, line) = server::start()?;
+                (ready.addr, ready.line) = (Some(addr), Some(line));
+                Self::Server(handle)
+            }
+            Role::Forwarder { to } => {
+                let forwarder = Forwarder::start(to)?;
+                ready.addr = Some(forwarder.addr);
+                Self::Forwarder(forwarder)
+            }
+            Role::Flood { server } => {
+                let flood = Flood::prepare(server.as_deref()).await?;
+                ready.addr = Some(flood.sink_addr()?);
+                Self::Flood(flood)
+            }
+            Role::Dialer { server } => Self::Dialer(server),
+            Role::Crowd { server } => Self::Crowd(Crowd::new(server)),
+        };
+        Ok((post, ready))
+    }
+
+    async fn obey(&mut self, order: Order) -> anyhow::Result<Answer> {
+        Ok(match (self, order) {
+            (post, Order::Read) => Answer::Read(post.reading()?),
+            (Self::Sender(sender), Order::Send { bytes }) => {
+                Answer::Sent(sender.send(bytes).await?)
+            }
+            (Self::Flood(flood), Order::Flood { to, seconds }) => {
+                flood.run(to, seconds).await?;
+                Answer::Flooded
+            }
+            (Self::Dialer(server), Order::Dial) => Answer::Dialled(peer::dial_once(server).await?),
+            (Self::Crowd(crowd), Order::Gather { count }) => {
+                Answer::Gathered(crowd.gather(count).await?)
+            }
+            (Self::Crowd(crowd), Order::Pair { peers }) => {
+                crowd.pair(&peers).await?;
+                Answer::Paired
+            }
+            (_, order) => bail!("{order:?} is not for this worker"),
+        })
+    }
+
+    fn reading(&self) -> anyhow::Result<Reading> {
+        let cpu = clock_gettime(ClockId::ProcessCPUTime);
+        Ok(Reading {
+            cpu_s: cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9,
+            memory: anonymous_memory()?,
+            forwarded: match self {
+                Self::Server(handle) => handle.counters().relayed_bytes,
+                Self::Forwarder(forwarder) => forwarder.forwarded(),
+                _ => 0,
+            },
+        })
+    }
+}
+
+/// Bytes of memory that are this process's own and in use.
+fn anonymous_memory() -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix("kB"));
+    let kib: u64 = kib.context("the system tells no RssAnon")?.trim().parse()?;
+    Ok(kib * 1024)
+}
+
+fn say(answer: &Answer) -> anyhow::Result<()> {
+    let mut out = stdout().lock();
+    serde_json::to_writer(&mut out, answer)?;
+    out.write_all(b"\n")?;
+    Ok(out.flush()?)
+}
