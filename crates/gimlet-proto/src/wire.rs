@@ -85,6 +85,9 @@ pub fn encode<R: Record>(record: &R) -> Vec<u8> {
 #[derive(Debug, Default)]
 pub struct Reader {
     buffer: Vec<u8>,
+    /// Where the next record begins. What is before it goes with the next `extend`: moving the rest
+    /// for every record would let a stream of the smallest ones cost the square of its length.
+    start: usize,
     /// Records skipped because their kind is not known.
     pub unknown: u64,
 }
@@ -93,6 +96,8 @@ impl Reader {
     /// Appends bytes as they arrive. Drain [`poll`](Self::poll) after every call: what is held is
     /// then bounded by [`MAX_RECORD`] plus one `bytes`.
     pub fn extend(&mut self, bytes: &[u8]) {
+        self.buffer.drain(..self.start);
+        self.start = 0;
         self.buffer.extend_from_slice(bytes);
     }
 
@@ -102,19 +107,16 @@ impl Reader {
     ///
     /// [`DecodeError`]; the stream cannot be followed any further.
     pub fn poll<R: Record>(&mut self) -> Result<Option<R>, DecodeError> {
-        while let Some(header) = self.buffer.first_chunk::<LENGTH_BYTES>() {
+        while let Some((header, rest)) = self.buffer[self.start..].split_first_chunk() {
             let length = u32::from_be_bytes(*header) as usize;
             if !(KIND_BYTES..=MAX_RECORD).contains(&length) {
                 return Err(DecodeError::Length { length });
             }
-            let end = LENGTH_BYTES + length;
-            if self.buffer.len() < end {
+            let Some((kind, body)) = rest.get(..length).and_then(<[u8]>::split_first_chunk) else {
                 return Ok(None);
-            }
-            let kind = u16::from_be_bytes([self.buffer[4], self.buffer[5]]);
-            let record = R::from_parts(kind, &self.buffer[LENGTH_BYTES + KIND_BYTES..end]);
-            self.buffer.drain(..end);
-            match record? {
+            };
+            self.start += LENGTH_BYTES + length;
+            match R::from_parts(u16::from_be_bytes(*kind), body)? {
                 Some(record) => return Ok(Some(record)),
                 None => self.unknown += 1,
             }
