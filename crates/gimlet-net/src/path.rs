@@ -174,6 +174,11 @@ impl PathSocket {
         self.receiver.wake();
     }
 
+    /// Counts a reported STUN datagram that the owner has no use for.
+    pub fn note_bad_stun(&self) {
+        self.counters.bad_stun.add(1);
+    }
+
     /// What was received, sent and dropped so far.
     pub fn counters(&self) -> CountersSnapshot {
         self.counters.snapshot()

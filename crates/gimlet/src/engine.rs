@@ -248,9 +248,13 @@ impl Engine {
             }
             Via::Relay(session) => (Route::Relay, self.by_session.get(&session).copied()),
         };
-        let Some(entry) = entry else { return };
+        let Some(entry) = entry else {
+            return self.shared.socket.note_bad_stun();
+        };
+        let socket = self.shared.socket.clone();
         self.with_entry(entry, |entry| {
             if let Err(dropped) = entry.session.agent.handle_stun(route, datagram, now) {
+                socket.note_bad_stun();
                 tracing::trace!(?dropped, "STUN datagram dropped");
             }
         });

@@ -44,8 +44,10 @@ counters! {
     direct_bytes_received,
     /// Bytes of QUIC that came over the relay.
     relay_bytes_received,
-    /// Dropped: neither QUIC nor STUN nor a relay frame.
+    /// Dropped: neither QUIC nor STUN nor a relay frame, or empty.
     unknown_protocol,
+    /// Dropped: STUN that is malformed, forged, played again, or nobody's.
+    bad_stun,
     /// Dropped: QUIC from an address that no peer has proven.
     stranger_quic,
     /// Dropped: a relay frame that is malformed or does not come from a server.

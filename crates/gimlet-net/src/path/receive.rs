@@ -31,6 +31,9 @@ impl PathSocket {
     ) -> bool {
         let mut any = false;
         for (buf, meta) in bufs.iter_mut().zip(meta) {
+            if meta.len == 0 {
+                self.counters.unknown_protocol.add(1);
+            }
             meta.stride = meta.stride.clamp(1, meta.len.max(1));
             meta.dst_ip = None;
             let data = &mut buf[..meta.len];

@@ -130,7 +130,8 @@ fn strangers_reach_quinn_with_nothing() {
             counters.bad_frame,
             counters.unknown_protocol
         ),
-        (1, 2, 1)
+        (1, 2, 2),
+        "an empty datagram counts too"
     );
     assert!(t.reports.try_recv().is_err());
 }
