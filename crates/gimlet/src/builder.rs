@@ -156,7 +156,7 @@ impl Builder {
         let config = ControlConfig {
             servers: self.servers.clone(),
             name: self.name,
-            reachable: !shared.alpns.is_empty() && !matches!(shared.policy, AcceptPolicy::Nobody),
+            reachable: !shared.alpns.is_empty(),
             lease: self.lease.unwrap_or(Duration::from_secs(60)),
             software: concat!("gimlet/", env!("CARGO_PKG_VERSION")).to_owned(),
         };

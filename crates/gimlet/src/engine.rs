@@ -16,6 +16,7 @@ use gimlet_proto::address::ServerAddress;
 use gimlet_proto::candidate::Candidate;
 use gimlet_proto::frame::{self, FrameKind};
 use gimlet_proto::id::PeerId;
+use gimlet_proto::limit::{Bucket, Rate};
 use gimlet_proto::message::Introduction;
 use gimlet_proto::secret::SessionId;
 use gimlet_proto::stun;
@@ -47,6 +48,11 @@ const LINGER: Duration = Duration::from_secs(30);
 
 /// How often unused sessions are looked for.
 const SWEEP: Duration = Duration::from_secs(5);
+
+/// Checks of all sessions together toward addresses that have proven nothing: 1,200 bytes each, so
+/// 2 Mbit/s at most whoever introduces whomever, and enough at once for a dozen sessions that begin
+/// together. What is held back is repeated by its agent.
+const CHECKS: Rate = Rate::per_second(200, 400);
 
 /// What callers ask for.
 #[derive(Debug)]
@@ -100,6 +106,8 @@ pub(crate) struct Engine {
     server: Option<ServerPlace>,
     /// The round trip to it.
     server_rtt: Duration,
+    /// What strangers can make us send by naming addresses: see [`CHECKS`].
+    checks: Bucket,
     reflexive: Reflexive,
     reflexive_started: Instant,
     asked: Vec<(SocketId, SocketAddr)>,
@@ -132,6 +140,7 @@ impl Engine {
             held: Held::default(),
             server: None,
             server_rtt: Duration::ZERO,
+            checks: Bucket::default(),
             reflexive: Reflexive::default(),
             reflexive_started: now,
             asked: Vec::new(),

@@ -14,7 +14,7 @@ pub enum AcceptPolicy {
     /// Everyone the server lets in. The default.
     #[default]
     All,
-    /// Nobody: this endpoint only dials.
+    /// Nobody: whoever asks is told so.
     Nobody,
     /// These keys.
     Known(Arc<HashSet<PeerId>>),

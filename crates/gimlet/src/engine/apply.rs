@@ -8,7 +8,7 @@ use gimlet_proto::message::{PathKind, PathReport, ToServer};
 use gimlet_proto::traversal::{Event, Role, Route};
 
 use super::session::Introduction;
-use super::{Engine, now};
+use super::{CHECKS, Engine, now};
 use crate::control::ServerPlace;
 use crate::event::EndpointEvent;
 use crate::peer::Path;
@@ -29,7 +29,7 @@ impl Engine {
         for event in events {
             self.apply(addr, event, now);
         }
-        self.transmit(addr);
+        self.transmit(addr, now);
         self.schedule(addr);
     }
 
@@ -68,22 +68,22 @@ impl Engine {
         }
     }
 
-    fn transmit(&mut self, addr: VirtualAddr) {
+    fn transmit(&mut self, addr: VirtualAddr, now: Instant) {
         let Some(entry) = self.entries.get_mut(&addr) else {
             return;
         };
         let session = entry.session.id();
+        let paths = &self.shared.socket;
         while let Some(transmit) = entry.session.agent.poll_transmit() {
             match (transmit.via, self.server) {
                 (Route::Direct { socket, remote }, _) => {
-                    self.shared
-                        .socket
-                        .send_plain(socket, remote, &transmit.payload);
+                    let proven = paths.link_at(socket, remote) == Some(addr);
+                    if proven || self.checks.take(1, &CHECKS, now) {
+                        paths.send_plain(socket, remote, &transmit.payload);
+                    }
                 }
                 (Route::Relay, Some(ServerPlace { socket, addr })) => {
-                    self.shared
-                        .socket
-                        .send_relayed(socket, addr, session, &transmit.payload);
+                    paths.send_relayed(socket, addr, session, &transmit.payload);
                 }
                 (Route::Relay, None) => (),
             }

@@ -24,6 +24,10 @@ use crate::policy::{AcceptPolicy, Request};
 /// How long a policy may take to decide; the server gives up at about the same time.
 const DECISION_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Sessions that one key may have with us at once: a few programs, and what a restarted one left
+/// behind. More would only let a peer make us check more addresses.
+const MAX_PER_PEER: usize = 8;
+
 impl Engine {
     pub(super) fn handle_control(&mut self, event: ControlEvent) {
         let now = now();
@@ -284,6 +288,10 @@ impl Engine {
                 .is_some_and(|entry| entry.session.is_dialling())
         });
         let Some(addr) = dialling else {
+            let of_peer = self.entries.values().filter(|entry| entry.peer.id == id);
+            if of_peer.count() >= MAX_PER_PEER {
+                return None;
+            }
             return self.add_entry(id, Role::Controlled, session);
         };
         // Our own dial goes on under the other side's introduction.

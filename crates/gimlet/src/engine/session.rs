@@ -122,7 +122,7 @@ impl Session {
     }
 
     pub(super) fn handle_timeout(&mut self, peer: &Arc<Peer>, socket: &PathSocket, now: Instant) {
-        // What was heard since keeps the path's consent fresh without a message per packet.
+        // What was heard since, without a message per packet.
         if let (Some(heard_at), Some(Target::Direct { .. })) =
             (socket.heard_at(&peer.link), peer.link.target())
         {
