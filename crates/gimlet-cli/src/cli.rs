@@ -32,13 +32,18 @@ pub(crate) fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Outcome {
     let env = |name: &str| std::env::var(name).ok();
+    let serves = matches!(cli.command, Command::Serve(_));
     let context = Context {
         settings: Settings::load(&cli.global, &env)?,
         output: Output::new(cli.global.json, cli.global.quiet),
     };
-    // One thread: a client is one session, and without the hand-over between threads it is faster.
-    // A server shares its one port among its peers, so it has no use for more either.
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    // A client is one session: without the hand-over between threads it is faster. A server has
+    // handshakes to do beside its packets, which must not wait for them.
+    let mut builder = match serves {
+        true => tokio::runtime::Builder::new_multi_thread(),
+        false => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = builder
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Status::Failed, error))?;

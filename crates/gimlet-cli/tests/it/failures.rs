@@ -1,6 +1,7 @@
 //! What goes wrong, and the exit status and words it ends with.
 
 use std::net::UdpSocket;
+use std::thread;
 
 use assert_cmd::assert::Assert;
 
@@ -84,16 +85,24 @@ fn a_server_that_is_not_there_ends_with_three() {
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap().to_string();
     alice.server = alice.server.replace(&server.listen, &address);
-    for args in [
+    alice.id();
+    let all = [
         &["list"][..],
         &["punch", "bob"],
         &["ping", "bob"],
         &["up"],
         &["whoami"],
-    ] {
-        let done = alice.run(args).assert().code(3);
-        assert!(errors(&done).contains("error:"), "{}", errors(&done));
-    }
+    ];
+    // Each waits some seconds: all at once.
+    thread::scope(|scope| {
+        for args in all {
+            let alice = &alice;
+            scope.spawn(move || {
+                let done = alice.run(args).assert().code(3);
+                assert!(errors(&done).contains("error:"), "{}", errors(&done));
+            });
+        }
+    });
 }
 
 #[test]
