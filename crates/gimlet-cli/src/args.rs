@@ -94,7 +94,7 @@ pub(crate) enum Command {
 #[derive(Debug, Default, Args)]
 pub(crate) struct ServeArgs {
     /// UDP address to listen on; port 0 takes a free one [env: GIMLET_LISTEN] [default:
-    /// [::]:13000, every interface]
+    /// port 13000 of every interface]
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) listen: Option<SocketAddr>,
     /// Folder of the server's key, token and names [env: GIMLET_STATE] [default: the user's state

@@ -229,3 +229,21 @@ fn help_and_version_need_nothing() {
         assert!(!done.stdout.is_empty());
     }
 }
+
+#[test]
+fn everything_can_stand_in_the_configuration_file() {
+    let server = Server::start();
+    let bob = server.host("bob");
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join(".config/gimlet");
+    std::fs::create_dir_all(&folder).unwrap();
+    let text = format!(
+        "server = ['{}']\nname = 'alice'\nrelay_only = true\n",
+        server.address
+    );
+    std::fs::write(folder.join("config.toml"), text).unwrap();
+    let _bob_up = bob.up(&["--echo"]);
+    let done = once(&home, &["punch", "bob", "--json"]).assert().code(1);
+    let report = objects(&done.get_output().stdout).pop().unwrap();
+    assert_eq!(report["path"], "relay");
+}

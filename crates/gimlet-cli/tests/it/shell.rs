@@ -160,3 +160,28 @@ fn the_terminal_is_as_before_when_a_chat_ends_in_the_middle_of_a_line() {
     assert!(terminal.wait_exit().success());
     assert!(terminal.modes() == terminal.modes_before);
 }
+
+#[test]
+fn a_shell_that_asks_takes_the_answer_for_the_peer_it_names() {
+    let server = Server::start();
+    let (alice, bob) = (server.host("alice"), server.host("bob"));
+    let mut terminal = Terminal::run(bob.command(&["shell", "--accept", "ask"]));
+    terminal.wait_last(">");
+    let mut chat = Process::spawn(alice.command(&["chat", "bob", "--json"]));
+    terminal.wait_line("alice wants to talk: accept alice, or deny alice");
+    terminal.press("accept carol\r");
+    terminal.wait_line("error: carol is not waiting for an answer");
+    terminal.press("accept alice\r");
+    chat.type_line("thank you");
+    terminal.wait_line("alice: thank you");
+    // Who came first is who is talked to.
+    terminal.press("welcome\r");
+    assert_eq!(chat.wait_event("message")["text"], "welcome");
+    let mut again = Process::spawn(alice.command(&["chat", "bob"]));
+    terminal.wait("second request", |lines| {
+        let asked = |line: &&String| line.starts_with("alice wants to talk");
+        lines.iter().filter(asked).count() == 2
+    });
+    terminal.press("deny alice\r");
+    assert_eq!(again.wait_exit().code(), Some(1));
+}
