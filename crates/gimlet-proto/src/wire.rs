@@ -152,3 +152,45 @@ macro_rules! records {
     };
 }
 pub(crate) use records;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{List, SignOut, ToServer};
+
+    #[test]
+    fn what_is_held_is_no_more_than_an_unfinished_record() {
+        let mut reader = Reader::default();
+        let chunk: Vec<u8> = (0..1000).flat_map(|_| [0, 0, 0, 2, 0x7f, 0xff]).collect();
+        for n in 1..=100 {
+            // Each chunk is cut within a record.
+            reader.extend(&chunk[..chunk.len() - 3]);
+            assert_eq!(reader.poll::<ToServer>(), Ok(None));
+            reader.extend(&chunk[chunk.len() - 3..]);
+            assert_eq!(reader.poll::<ToServer>(), Ok(None));
+            assert_eq!(reader.unknown, n * 1000);
+            assert!(reader.buffer.len() <= chunk.len());
+        }
+    }
+
+    #[test]
+    fn records_that_arrive_together_come_out_in_order() {
+        let list = ToServer::List(List { id: 1, after: None });
+        let out = ToServer::SignOut(SignOut {});
+        let mut reader = Reader::default();
+        reader.extend(&[encode(&list), encode(&out)].concat());
+        assert_eq!(reader.poll(), Ok(Some(list)));
+        assert_eq!(reader.poll(), Ok(Some(out)));
+        assert_eq!(reader.poll::<ToServer>(), Ok(None));
+    }
+
+    #[test]
+    fn a_length_out_of_bounds_is_refused_before_its_bytes_arrive() {
+        for length in [0, 1, MAX_RECORD + 1, u32::MAX as usize] {
+            let mut reader = Reader::default();
+            reader.extend(&(length as u32).to_be_bytes());
+            let refused = Err(DecodeError::Length { length });
+            assert_eq!(reader.poll::<ToServer>(), refused);
+        }
+    }
+}

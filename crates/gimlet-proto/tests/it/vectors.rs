@@ -9,6 +9,7 @@
 
 mod datagrams;
 mod messages;
+mod properties;
 
 use std::fmt::Debug;
 use std::path::PathBuf;
