@@ -165,9 +165,18 @@ impl Control {
         &self,
         make: impl FnOnce(RequestId) -> ToServer + Send + 'static,
     ) -> Result<ToPeer, RequestError> {
-        if let ControlState::Failed(error) = self.state() {
-            return Err(error.into());
-        }
+        let mut state = self.state.clone();
+        let failed = async {
+            let failed = state
+                .wait_for(|state| matches!(state, ControlState::Failed(_)))
+                .await;
+            match failed.as_deref() {
+                Ok(ControlState::Failed(error)) => error.clone(),
+                Ok(ControlState::Connecting | ControlState::Online(_)) | Err(_) => {
+                    SignInError::SignedOut
+                }
+            }
+        };
         let (reply, answer) = oneshot::channel();
         let request = Outgoing::Request {
             make: Box::new(make),
@@ -177,14 +186,13 @@ impl Control {
             self.outgoing.send(request).await.ok()?;
             answer.await.ok()
         };
-        let deadline = Instant::now() + REQUEST_TIMEOUT;
-        match tokio::time::timeout_at(deadline, exchange).await {
-            Ok(Some(answer)) => Ok(answer),
-            Ok(None) => Err(match self.state() {
-                ControlState::Failed(error) => error.into(),
-                ControlState::Connecting | ControlState::Online(_) => RequestError::TimedOut,
-            }),
-            Err(_) => Err(RequestError::TimedOut),
+        tokio::select! {
+            biased;
+            error = failed => Err(error.into()),
+            answer = tokio::time::timeout(REQUEST_TIMEOUT, exchange) => match answer {
+                Ok(Some(answer)) => Ok(answer),
+                Ok(None) | Err(_) => Err(RequestError::TimedOut),
+            },
         }
     }
 

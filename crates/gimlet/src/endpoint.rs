@@ -354,10 +354,9 @@ impl Endpoint {
 
     /// Signs out and closes every connection; waits up to a second for the goodbyes to be heard.
     pub async fn close(&self) {
-        let shared = &self.inner.shared;
-        shared.quic.close(0u8.into(), b"closed");
         // Peers that do not hear it time out.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.goodbye()).await;
+        self.inner.shared.quic.close(0u8.into(), b"closed");
     }
 
     async fn goodbye(&self) {

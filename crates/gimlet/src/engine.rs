@@ -447,10 +447,11 @@ impl Engine {
         self.drive(addr);
     }
 
-    /// Says goodbye to the server for every session. Links stay, for the goodbyes to peers.
+    /// Says goodbye to every peer, and to the server for every session. Links stay until it is said.
     fn stop(&mut self) {
         let entries = std::mem::take(&mut self.entries);
         for entry in entries.values() {
+            entry.peer.close_connections();
             self.end_session(&entry.session);
         }
     }

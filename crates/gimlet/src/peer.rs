@@ -120,6 +120,12 @@ impl Peer {
             .retain(|held| held.stable_id() != connection.stable_id());
     }
 
+    pub(crate) fn close_connections(&self) {
+        for connection in self.connections().iter() {
+            connection.close(0u8.into(), b"closed");
+        }
+    }
+
     /// Whether the session is of use to anybody.
     pub(crate) fn is_in_use(&self) -> bool {
         self.wanted.load(Ordering::Relaxed) > 0 || !self.connections().is_empty()
