@@ -29,8 +29,9 @@ pub struct ServerAddress {
 }
 
 impl ServerAddress {
-    /// The UDP port where an address names none: the STUN port of RFC 8489.
-    pub const DEFAULT_PORT: u16 = 3478;
+    /// The UDP port where an address names none, and where a server listens unless told otherwise.
+    /// Not STUN's 3478, so that it runs beside a STUN or TURN server.
+    pub const DEFAULT_PORT: u16 = 13000;
 }
 
 impl FromStr for ServerAddress {
@@ -133,7 +134,7 @@ pub enum ParseAddressError {
     Scheme,
     /// No host, an IPv6 address without brackets, or characters no host name has.
     #[error(
-        "the host is missing or malformed; write an IPv6 address in brackets: [2001:db8::1]:3478"
+        "the host is missing or malformed; write an IPv6 address in brackets: [2001:db8::1]:13000"
     )]
     Host,
     /// Not a number from 1 to 65535.
@@ -190,7 +191,7 @@ mod tests {
         let address: ServerAddress = "gimlet://host?later=1".parse().unwrap();
         assert_eq!(
             (address.port, address.key, address.token),
-            (3478, None, None)
+            (13000, None, None)
         );
     }
 

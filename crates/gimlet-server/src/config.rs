@@ -52,7 +52,7 @@ pub enum AltPort {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {
-    /// Where to listen. Default `[::]:3478`, STUN's port, in both families; where there is no
+    /// Where to listen. Default `[::]:13000`, in both families; where there is no
     /// IPv6, the unspecified IPv6 address falls back to IPv4.
     pub listen: SocketAddr,
     /// The second port. Default the next one.
