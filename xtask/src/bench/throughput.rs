@@ -225,3 +225,26 @@ async fn sample(variant: Variant, threads: Threads, bytes: u64) -> anyhow::Resul
         strayed: sent.strayed as f64 / bytes as f64,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ratios_are_taken_within_a_round() {
+        // The machine got twice as slow in between; Gimlet's share did not change.
+        let sample = |mb_per_s, cpu: f64| Sample {
+            mb_per_s,
+            cpu_sender: cpu,
+            cpu_receiver: cpu,
+            cpu_relay: None,
+            strayed: 0.0,
+        };
+        let plain = [sample(1000.0, 1.0), sample(500.0, 2.0)];
+        let gimlet = [sample(900.0, 1.1), sample(450.0, 2.2)];
+        let ratios = ratios(&gimlet, &plain).unwrap();
+        assert_eq!((ratios.mb_per_s.low, ratios.mb_per_s.high), (0.9, 0.9));
+        assert_eq!(ratios.cpu_sender.median, 1.1);
+        assert_eq!(ratios.cpu_relay, None);
+    }
+}

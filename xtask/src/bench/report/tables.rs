@@ -9,8 +9,11 @@ use crate::bench::memory::Memory;
 use crate::bench::relay::{Relay, Relays};
 use crate::bench::setup::Times;
 use crate::bench::simulated::RTT_MS;
-use crate::bench::throughput::Line;
+use crate::bench::throughput::{Line, Variant};
 use crate::term::{Column, HEAD, NOTE, paint, row};
+
+/// Fastest over slowest round of plain quinn from which the machine was too busy to be believed.
+const NOISY: f64 = 1.5;
 
 /// Share of bytes on another path from which a measurement is not what it says.
 const STRAYED: f64 = 0.01;
@@ -110,6 +113,16 @@ pub(super) fn throughput(lines: &[Line]) {
             let text = format!("  up to {share:.0} % of these bytes took another path");
             anstream::println!("{}", paint(NOTE, text));
         }
+    }
+    let plain = lines.iter().filter(|line| line.variant == Variant::Plain);
+    let noise = plain.map(|line| line.mb_per_s.high / line.mb_per_s.low);
+    let noise = noise.fold(1.0, f64::max);
+    if noise > NOISY {
+        let text = format!(
+            "plain quinn's fastest round was {noise:.1} times its slowest: this machine is busy \
+             with something else, read the ratios only"
+        );
+        anstream::println!("{}", paint(NOTE, text));
     }
 }
 

@@ -143,3 +143,16 @@ pub(super) fn print(targets: &[Target]) {
         anstream::println!("{}", paint(Style::new(), "none in these parts"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_may_be_reached_and_what_was_not_measured_is_missed() {
+        let met = |measured, limit| Target::new("", measured, "", limit).met;
+        assert!(met(0.9, Limit::AtLeast(0.9)) && !met(0.89, Limit::AtLeast(0.9)));
+        assert!(met(1.15, Limit::AtMost(1.15)) && !met(1.16, Limit::AtMost(1.15)));
+        assert!(!met(f64::NAN, Limit::AtMost(1.0)) && !met(f64::NAN, Limit::AtLeast(1.0)));
+    }
+}
