@@ -107,6 +107,16 @@ pub(crate) struct ServeArgs {
     /// Let everyone sign in
     #[arg(long)]
     pub(crate) open: bool,
+    /// Host name or address in the printed line, where clients see this server under another one
+    /// than it has itself
+    #[arg(long, value_name = "HOST")]
+    pub(crate) advertise: Option<String>,
+    /// Certificate chain (PEM) of the host name, for clients that are given only host:port
+    #[arg(long, value_name = "FILE", requires = "cert_key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The certificate's private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) cert_key: Option<PathBuf>,
 }
 
 /// Whose connections are taken.

@@ -41,6 +41,9 @@ pub(crate) struct ServeSettings {
     pub(crate) listen: SocketAddr,
     pub(crate) state: PathBuf,
     pub(crate) entry: Entry,
+    pub(crate) advertise: Option<String>,
+    /// Chain and key of the host name's certificate.
+    pub(crate) certificate: Option<(PathBuf, PathBuf)>,
 }
 
 /// Who may sign in to a server.
@@ -143,10 +146,14 @@ impl Settings {
                 "the token must be 1 to 128 letters, digits, '-' and '_'"
             )));
         }
+        let cert = flags.cert.clone().or_else(|| file.cert.clone());
+        let cert_key = flags.cert_key.clone().or_else(|| file.cert_key.clone());
         Ok(ServeSettings {
             listen,
             state,
             entry,
+            advertise: flags.advertise.clone().or_else(|| file.advertise.clone()),
+            certificate: cert.zip(cert_key),
         })
     }
 

@@ -5,6 +5,7 @@
 //! in the certificate mean nothing. Key exchange is X25519MLKEM768 first, X25519 where the other
 //! side lacks it.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,6 +14,7 @@ use gimlet_proto::message;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ServerConfig};
+use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::identity::Identity;
@@ -41,6 +43,42 @@ pub struct WebCertificate {
     pub chain: Vec<CertificateDer<'static>>,
     /// Its private key.
     pub key: PrivateKeyDer<'static>,
+}
+
+impl WebCertificate {
+    /// Reads a certificate chain and its key from PEM files.
+    ///
+    /// # Errors
+    ///
+    /// [`WebCertificateError`]: which file is at fault, and why.
+    pub fn from_pem_files(chain: &Path, key: &Path) -> Result<Self, WebCertificateError> {
+        let failed = |path: &Path, source| WebCertificateError {
+            path: path.to_owned(),
+            source,
+        };
+        let certificates = CertificateDer::pem_file_iter(chain)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .and_then(|chain| match chain.is_empty() {
+                true => Err(pem::Error::NoItemsFound),
+                false => Ok(chain),
+            })
+            .map_err(|source| failed(chain, source))?;
+        let private = PrivateKeyDer::from_pem_file(key).map_err(|source| failed(key, source))?;
+        Ok(Self {
+            chain: certificates,
+            key: private,
+        })
+    }
+}
+
+/// A PEM file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use {}: {source}", path.display())]
+pub struct WebCertificateError {
+    /// Which file.
+    pub path: PathBuf,
+    /// Why.
+    pub source: pem::Error,
 }
 
 /// Why a TLS configuration cannot be made.

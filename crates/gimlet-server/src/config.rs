@@ -63,6 +63,9 @@ pub struct Config {
     /// Folder for the server's key, its token and the names. Default none: all in memory, and
     /// another key at every start.
     pub state: Option<PathBuf>,
+    /// Certificate chain and key, PEM files, for clients that know this server by its host name and
+    /// not by its key. Default none: only clients with the key in their address line can connect.
+    pub web_certificate: Option<(PathBuf, PathBuf)>,
     /// Who may sign in. Default [`Access::OwnToken`].
     pub access: Access,
     /// Limits of the rendezvous. Its `access` and `stun_ports` are filled in from this page.
@@ -92,6 +95,7 @@ impl Default for Config {
             alt_port: AltPort::default(),
             advertise: None,
             state: None,
+            web_certificate: None,
             access: Access::default(),
             rendezvous: rendezvous::Config::new(rendezvous::Access::Open),
             relay: relay::Config::default(),

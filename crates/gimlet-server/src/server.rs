@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use gimlet_net::identity::Identity;
-use gimlet_net::tls::Credential;
+use gimlet_net::tls::{Credential, WebCertificate};
 use gimlet_proto::address::ServerAddress;
 use gimlet_proto::id::PeerId;
 use gimlet_proto::relay::Relay;
@@ -40,7 +40,7 @@ pub struct Server {
     sockets: Sockets,
     local: SocketAddr,
     identity: Identity,
-    credential: Credential,
+    tls: rustls::ServerConfig,
     access: rendezvous::Access,
     token: Option<String>,
     names: Option<NameFile>,
@@ -87,11 +87,14 @@ impl Server {
         let state = config.state.as_deref();
         let identity = secrets::identity(state)?;
         let (access, token) = secrets::access(&config.access, state)?;
+        let web = config.web_certificate.as_ref();
+        let web = web.map(|(chain, key)| WebCertificate::from_pem_files(chain, key));
+        let tls = Credential::new(&identity)?.control_server(web.transpose()?)?;
         let opened = state.map(|folder| NameFile::open(&folder.join("names.redb")));
         let (names, stored) = opened.transpose()?.unzip();
         Ok(Self {
             local,
-            credential: Credential::new(&identity)?,
+            tls,
             identity,
             access,
             token,
@@ -169,7 +172,7 @@ impl Server {
         config.rendezvous.stun_ports = alt_port.iter().map(SocketAddr::port).collect();
 
         let (quic_socket, quic) = QuicSocket::new(self.sockets.main.clone());
-        let endpoint = quic::endpoint(&self.identity, &self.credential, &config, quic_socket)?;
+        let endpoint = quic::endpoint(&self.identity, self.tls, &config, quic_socket)?;
         let (control, inputs) = mpsc::channel(control::QUEUE);
         let (commands, relay_commands) = mpsc::channel(control::QUEUE);
         let (relay_events, ended) = mpsc::channel(control::QUEUE);

@@ -46,6 +46,8 @@ fn config(settings: ServeSettings) -> Config {
     let mut config = Config::default();
     config.listen = settings.listen;
     config.state = Some(settings.state);
+    config.advertise = settings.advertise;
+    config.web_certificate = settings.certificate;
     config.access = match settings.entry {
         Entry::Open => Access::Open,
         Entry::Token(token) => Access::Tokens(vec![token]),

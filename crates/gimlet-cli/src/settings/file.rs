@@ -12,6 +12,9 @@
 //! listen = "[::]:13000"
 //! state = "/var/lib/gimlet"
 //! token = "..."                 # or: open = true
+//! advertise = "relay.example.org"
+//! cert = "/etc/gimlet/chain.pem"
+//! cert_key = "/etc/gimlet/key.pem"
 //! ```
 
 use std::net::SocketAddr;
@@ -48,6 +51,9 @@ pub(super) struct ServeFile {
     pub(super) state: Option<PathBuf>,
     pub(super) token: Option<String>,
     pub(super) open: bool,
+    pub(super) advertise: Option<String>,
+    pub(super) cert: Option<PathBuf>,
+    pub(super) cert_key: Option<PathBuf>,
 }
 
 impl File {
@@ -62,6 +68,10 @@ impl File {
         anyhow::ensure!(
             !(file.serve.open && file.serve.token.is_some()),
             "[serve] has both open and token: keep one"
+        );
+        anyhow::ensure!(
+            file.serve.cert.is_some() == file.serve.cert_key.is_some(),
+            "[serve] has one of cert and cert_key: it takes both"
         );
         Ok(file)
     }

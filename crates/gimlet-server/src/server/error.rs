@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use gimlet_net::tls::TlsError;
+use gimlet_net::tls::{TlsError, WebCertificateError};
 
 use crate::names::StoreError;
 use crate::secrets::SecretError;
@@ -20,6 +20,9 @@ pub enum BindError {
     /// Its TLS.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The certificate for clients that know it by name.
+    #[error(transparent)]
+    WebCertificate(#[from] WebCertificateError),
     /// Its sockets.
     #[error("cannot listen on {address}: {}", listen_hint(source))]
     Listen {

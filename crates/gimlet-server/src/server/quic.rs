@@ -1,11 +1,9 @@
 //! quinn's settings for control sessions.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gimlet_net::identity::Identity;
-use gimlet_net::tls::Credential;
 use gimlet_net::transport;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Endpoint, TokioRuntime, TransportConfig, VarInt};
@@ -17,13 +15,10 @@ use crate::quic_socket::QuicSocket;
 /// quinn, on its share of the port.
 pub(super) fn endpoint(
     identity: &Identity,
-    credential: &Credential,
+    tls: rustls::ServerConfig,
     config: &Config,
     socket: Arc<QuicSocket>,
 ) -> Result<Endpoint, RunError> {
-    let tls = credential
-        .control_server(None)
-        .map_err(|error| io::Error::other(error.to_string()))?;
     let crypto = QuicServerConfig::try_from(Arc::new(tls))?;
     let mut server = quinn::ServerConfig::with_crypto(Arc::new(crypto));
     server
