@@ -104,6 +104,17 @@ impl PathSocket {
         (Arc::new(socket), owner)
     }
 
+    /// Waits until every socket can be written to. A fresh one cannot before the runtime has looked
+    /// at it once, and what is [sent plainly](Self::send_plain) then is lost.
+    ///
+    /// # Errors
+    ///
+    /// When a socket cannot be waited for.
+    pub async fn writable(self: &Arc<Self>) -> io::Result<()> {
+        let mut poller = self.clone().create_io_poller();
+        std::future::poll_fn(|cx| poller.as_mut().poll_writable(cx)).await
+    }
+
     /// The local address of each real socket, in the order of [`SocketId`]s.
     pub fn local_addrs(&self) -> Vec<io::Result<SocketAddr>> {
         self.sockets

@@ -123,6 +123,7 @@ impl Builder {
             None => Network::system(self.port)?,
         };
         let (socket, reports) = PathSocket::new(network.sockets.clone());
+        socket.writable().await?;
         let families = network.families();
         let mut sockets = Vec::new();
         for (nth, local) in socket.local_addrs().into_iter().enumerate() {

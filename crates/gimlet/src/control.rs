@@ -1,5 +1,6 @@
 //! Keeps this endpoint signed in: one control session at a time, made again with back-off.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,6 +56,8 @@ pub(crate) enum ControlEvent {
         server: ServerPlace,
         /// Its other STUN ports.
         stun_ports: Vec<u16>,
+        /// Where it sees us.
+        observed: SocketAddr,
         /// The round trip to it.
         rtt: Duration,
     },

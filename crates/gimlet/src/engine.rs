@@ -13,7 +13,7 @@ use gimlet_net::interfaces;
 use gimlet_net::path::{Link, Report, Via};
 use gimlet_net::virtual_addr::VirtualAddr;
 use gimlet_proto::address::ServerAddress;
-use gimlet_proto::candidate::Candidate;
+use gimlet_proto::candidate::{Candidate, NatClass};
 use gimlet_proto::frame::{self, FrameKind};
 use gimlet_proto::id::PeerId;
 use gimlet_proto::limit::{Bucket, Rate};
@@ -108,6 +108,10 @@ pub(crate) struct Engine {
     server_rtt: Duration,
     /// What strangers can make us send by naming addresses: see [`CHECKS`].
     checks: Bucket,
+    /// Where the server sees the socket of our control session.
+    observed: Option<(SocketId, SocketAddr)>,
+    /// What peers were last told of us.
+    announced: (Vec<Candidate>, NatClass),
     reflexive: Reflexive,
     reflexive_started: Instant,
     asked: Vec<(SocketId, SocketAddr)>,
@@ -141,6 +145,8 @@ impl Engine {
             server: None,
             server_rtt: Duration::ZERO,
             checks: Bucket::default(),
+            observed: None,
+            announced: Default::default(),
             reflexive: Reflexive::default(),
             reflexive_started: now,
             asked: Vec::new(),
@@ -367,7 +373,7 @@ impl Engine {
             self.shared.socket.send_plain(socket, remote, &request);
         }
         if self.reflexive.is_running() {
-            return;
+            return self.announce_candidates();
         }
         let local = self.local_addrs();
         let nat = self.reflexive.nat(&local);
@@ -407,7 +413,9 @@ impl Engine {
         if self.shared.relay_only {
             return Vec::new();
         }
-        candidates::announced(&self.local_addrs(), &self.reflexive.mapped())
+        let mut seen = self.reflexive.mapped();
+        seen.extend(self.observed);
+        candidates::announced(&self.local_addrs(), &seen)
     }
 
     /// Our own address on a direct path, for people to see.

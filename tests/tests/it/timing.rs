@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use gimlet_sim::{NatConfig, RouterKind};
+use gimlet_sim::{LinkConfig, NatConfig, RouterKind};
 use gimlet_tests::{World, rtt_40ms};
+
+use crate::bench::Pair;
 
 fn strict() -> RouterKind {
     RouterKind::Nat(NatConfig::strict())
@@ -47,6 +49,20 @@ async fn two_strict_sites_are_signed_in_connected_and_direct_in_the_fewest_round
     );
     assert!(
         timings.direct.unwrap() <= Duration::from_millis(125),
+        "{timings:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_delay_a_session_is_direct_within_ten_milliseconds() {
+    let link = LinkConfig::with_delay(Duration::from_micros(50));
+    let pair = Pair::with_links(2, &[strict()], &[strict()], link).await;
+    let (dialled, _accepted) = pair.connect().await;
+    let path = dialled.settled().await;
+    let timings = dialled.timings();
+    println!("{path} {timings:?} {:?}", dialled.outcome());
+    assert!(
+        timings.direct.unwrap() <= Duration::from_millis(10),
         "{timings:?}"
     );
 }

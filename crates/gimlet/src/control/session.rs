@@ -150,6 +150,7 @@ impl Session<'_> {
         let event = ControlEvent::Online {
             server: self.control.place,
             stun_ports: message.stun_ports,
+            observed: message.observed,
             rtt: self.control.connection.min_rtt(),
         };
         // The engine first: whoever sees `Online` may connect at once.

@@ -33,12 +33,14 @@ impl Engine {
         let now = now();
         match event {
             ControlEvent::Online {
+                observed,
                 server,
                 stun_ports,
                 rtt,
             } => {
                 self.server = Some(server);
                 self.server_rtt = rtt;
+                self.observed = Some((server.socket, observed));
                 let main = (server.socket, server.addr);
                 let others = stun_ports
                     .iter()
@@ -424,6 +426,10 @@ impl Engine {
     pub(super) fn announce_candidates(&mut self) {
         let candidates = self.candidates();
         let nat = *self.shared.nat.borrow();
+        let news = (candidates.clone(), nat);
+        if std::mem::replace(&mut self.announced, news.clone()) == news {
+            return;
+        }
         for entry in self.entries.values_mut() {
             entry.peer.facts.send_modify(|facts| facts.nat_local = nat);
             entry.session.agent.set_local(&candidates, nat);
