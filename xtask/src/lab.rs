@@ -42,6 +42,9 @@ pub(crate) struct Args {
     /// Check the network itself with plain UDP instead of running Gimlet in it
     #[arg(long)]
     network: bool,
+    /// Log every packet of every process, to find out why a cell fails
+    #[arg(long)]
+    trace: bool,
     /// Use this binary instead of building one
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
@@ -75,7 +78,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         };
         anstream::println!("network up in {:.1} s", started.elapsed().as_secs_f64());
         match &binary {
-            Some(binary) => matrix(&topology, binary, &pairs, args.runs.get()).await,
+            Some(binary) => matrix(&topology, binary, &pairs, args).await,
             None => network::check(&topology, &pairs).await,
         }
     })
@@ -93,8 +96,9 @@ async fn matrix(
     topology: &Topology,
     binary: &Path,
     pairs: &[Pair],
-    runs: usize,
+    args: &Args,
 ) -> anyhow::Result<ExitCode> {
+    let runs = args.runs.get();
     let folder = workspace::target().join("lab");
     let logs = folder.join("logs");
     fresh(&logs)?;
@@ -112,6 +116,7 @@ async fn matrix(
                 binary,
                 address: &address,
                 logs: &logs,
+                trace: args.trace,
             };
             let outcome = place.cell(pair, run).await?;
             report.add(&outcome);
@@ -133,6 +138,7 @@ struct Placement<'a> {
     binary: &'a Path,
     address: &'a str,
     logs: &'a Path,
+    trace: bool,
 }
 
 impl Placement<'_> {
@@ -146,11 +152,23 @@ impl Placement<'_> {
                 server: Some(self.address.to_owned()),
                 folder: folder.clone(),
                 name: name.to_owned(),
-                flags: vec![],
+                // One more than every command gets.
+                flags: if self.trace {
+                    vec!["-v".to_owned()]
+                } else {
+                    vec![]
+                },
             })
         };
         let (a, b) = (host(pair.a, Side::A, "a")?, host(pair.b, Side::B, "b")?);
-        Ok(cell::run(pair, run, &a, &b).await)
+        let outcome = cell::run(pair, run, &a, &b).await;
+        if !outcome.failures.is_empty() {
+            for (site, side, name) in [(pair.a, Side::A, "a"), (pair.b, Side::B, "b")] {
+                let state = self.topology.router_state(site, side)?;
+                std::fs::write(folder.join(format!("{name}-router.txt")), state)?;
+            }
+        }
+        Ok(outcome)
     }
 
     fn folder(&self, pair: Pair, run: usize) -> PathBuf {

@@ -38,6 +38,8 @@ impl Side {
 /// The network, up and running; it goes away when dropped.
 pub(crate) struct Topology {
     hosts: BTreeMap<(Site, Side), Device>,
+    /// The router next to each host.
+    routers: BTreeMap<(Site, Side), Router>,
     /// The public host that runs the server.
     pub(crate) server: Device,
     /// Where the server is, for everyone.
@@ -64,7 +66,7 @@ impl Topology {
         let server = device(&lab, "server", &public).await?;
         let witness = device(&lab, "witness", &public).await?;
         let server_ip = server.ip().context("the server's host has no address")?;
-        let mut hosts = BTreeMap::new();
+        let (mut hosts, mut routers) = (BTreeMap::new(), BTreeMap::new());
         for &site in sites {
             let places = place(&lab, site, server_ip)
                 .await
@@ -72,10 +74,12 @@ impl Topology {
             for (side, router) in places {
                 let name = format!("{}-{}", site.name(), side.letter());
                 hosts.insert((site, side), device(&lab, &name, &router).await?);
+                routers.insert((site, side), router);
             }
         }
         Ok(Self {
             hosts,
+            routers,
             server,
             server_ip,
             witness,
@@ -88,6 +92,22 @@ impl Topology {
         self.hosts
             .get(&(site, side))
             .with_context(|| format!("site {} is not up", site.name()))
+    }
+
+    /// What the router next to a host has set up and remembers, for finding out what went
+    /// wrong: its rules with their dynamic maps, and its connections.
+    pub(crate) fn router_state(&self, site: Site, side: Side) -> anyhow::Result<String> {
+        let router = self.routers.get(&(site, side));
+        let router = router.with_context(|| format!("site {} is not up", site.name()))?;
+        router.run_sync(|| {
+            let nft = on_path("nft").context("the command `nft` is not installed")?;
+            let rules = Command::new(nft).args(["list", "ruleset"]).output()?;
+            // Not every kernel has it.
+            let connections = std::fs::read_to_string("/proc/net/nf_conntrack");
+            let connections = connections.unwrap_or_else(|error| format!("unknown: {error}\n"));
+            let rules = String::from_utf8_lossy(&rules.stdout).into_owned();
+            Ok(format!("{rules}\nconnections:\n{connections}"))
+        })
     }
 }
 
