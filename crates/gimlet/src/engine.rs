@@ -9,8 +9,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use gimlet_net::interfaces;
-use gimlet_net::path::{Link, Report, Via};
+use gimlet_net::path::{Report, Via};
 use gimlet_net::virtual_addr::VirtualAddr;
 use gimlet_proto::address::ServerAddress;
 use gimlet_proto::candidate::{Candidate, NatClass};
@@ -23,15 +22,17 @@ use gimlet_proto::stun;
 use gimlet_proto::traversal::{Route, SocketId};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::candidates;
-use crate::control::{self, Control, ControlEvent, ServerPlace};
-use crate::endpoint::{NetReport, Shared};
+use crate::control::{Control, ControlEvent, ServerPlace};
+use crate::endpoint::Shared;
 use crate::peer::{Peer, Wanted};
 use crate::reflexive::Reflexive;
 
+mod addresses;
+mod answering;
 mod apply;
+mod asking;
+mod entries;
 mod held;
-mod introductions;
 mod leg;
 mod session;
 
@@ -130,7 +131,11 @@ impl Engine {
         reports: mpsc::Receiver<Report>,
         servers: Vec<ServerAddress>,
     ) {
-        tokio::spawn(resolve_places(shared.clone(), servers, commands.clone()));
+        tokio::spawn(addresses::resolve_places(
+            shared.clone(),
+            servers,
+            commands.clone(),
+        ));
         let now = now();
         let engine = Self {
             shared,
@@ -203,7 +208,8 @@ impl Engine {
                 let ports = places.iter().flat_map(|place| {
                     let main = (place.socket, place.addr);
                     let next = place.addr.port().checked_add(1);
-                    let second = next.map(|port| (place.socket, with_port(place.addr, port)));
+                    let second =
+                        next.map(|port| (place.socket, addresses::with_port(place.addr, port)));
                     [Some(main), second].into_iter().flatten()
                 });
                 self.ask_reflexive(ports.collect());
@@ -316,22 +322,6 @@ impl Engine {
         }
     }
 
-    /// Ends what nobody uses, and asks again for what was lost and is still used.
-    fn sweep(&mut self, now: Instant) {
-        self.held.expire(now);
-        let mut over = Vec::new();
-        for (&addr, entry) in &mut self.entries {
-            if entry.peer.is_in_use() {
-                entry.unused_since = None;
-            } else if now >= *entry.unused_since.get_or_insert(now) + LINGER {
-                over.push(addr);
-            }
-        }
-        for addr in over {
-            self.forget(addr);
-        }
-    }
-
     fn timeout(&self) -> Instant {
         let due = self.due.first().map(|&(at, _)| at);
         let reflexive = self.reflexive.poll_timeout();
@@ -340,169 +330,6 @@ impl Engine {
             .flatten()
             .fold(self.sweep_at, Instant::min)
     }
-
-    /// Notes when an entry wants to be looked at next.
-    fn schedule(&mut self, addr: VirtualAddr) {
-        let Some(entry) = self.entries.get_mut(&addr) else {
-            return;
-        };
-        let due_at = entry.session.poll_timeout();
-        if due_at != entry.due_at {
-            self.due.extend(due_at.map(|at| (at, addr)));
-            if let Some(at) = std::mem::replace(&mut entry.due_at, due_at) {
-                self.due.remove(&(at, addr));
-            }
-        }
-    }
-
-    // --- our own addresses ---
-
-    fn ask_reflexive(&mut self, targets: Vec<(SocketId, SocketAddr)>) {
-        if self.asked == targets {
-            return;
-        }
-        self.asked.clone_from(&targets);
-        self.reflexive_started = now();
-        self.reflexive
-            .start(targets, &mut rand::random, self.reflexive_started);
-        self.drive_reflexive();
-    }
-
-    fn drive_reflexive(&mut self) {
-        while let Some(((socket, remote), request)) = self.reflexive.poll_transmit() {
-            self.shared.socket.send_plain(socket, remote, &request);
-        }
-        if self.reflexive.is_running() {
-            return self.announce_candidates();
-        }
-        let local = self.local_addrs();
-        let nat = self.reflexive.nat(&local);
-        let mapped = self.reflexive.mapped();
-        let of_family = |v6: bool| {
-            mapped
-                .iter()
-                .map(|&(_, addr)| addr)
-                .find(|addr| addr.is_ipv6() == v6)
-        };
-        let report = NetReport {
-            reflexive_v4: of_family(false),
-            reflexive_v6: of_family(true),
-            local: local.iter().map(|&(_, addr)| addr).collect(),
-            nat,
-            elapsed: now().saturating_duration_since(self.reflexive_started),
-        };
-        self.shared.report.send_replace(Some(report));
-        self.shared
-            .nat
-            .send_if_modified(|known| std::mem::replace(known, nat) != nat);
-        self.announce_candidates();
-    }
-
-    /// Loopback addresses count only where the server itself is on this machine: nobody from
-    /// elsewhere can make us talk to our own services.
-    fn allow_loopback(&self) -> bool {
-        self.asked.iter().any(|(_, addr)| addr.ip().is_loopback())
-    }
-
-    fn local_addrs(&self) -> Vec<(SocketId, SocketAddr)> {
-        let interfaces = (self.shared.network.addresses)(self.allow_loopback());
-        candidates::local(&self.shared.sockets, &interfaces)
-    }
-
-    fn candidates(&self) -> Vec<Candidate> {
-        if self.shared.relay_only {
-            return Vec::new();
-        }
-        let mut seen = self.reflexive.mapped();
-        seen.extend(self.observed);
-        candidates::announced(&self.local_addrs(), &seen)
-    }
-
-    /// Our own address on a direct path, for people to see.
-    fn local_of(&self, socket: SocketId, remote: SocketAddr) -> Option<SocketAddr> {
-        let &(_, _, bound) = self
-            .shared
-            .sockets
-            .iter()
-            .find(|(id, _, _)| *id == socket)?;
-        match bound.ip().is_unspecified() {
-            true => Some(SocketAddr::new(
-                interfaces::source_for(remote)?,
-                bound.port(),
-            )),
-            false => Some(bound),
-        }
-    }
-
-    // --- entries ---
-
-    fn with_link(&mut self, link: &Link, act: impl FnOnce(&mut Entry)) {
-        self.with_entry(link.addr(), act);
-    }
-
-    fn with_session(&mut self, session: SessionId, act: impl FnOnce(&mut Entry)) {
-        if let Some(&addr) = self.by_session.get(&session) {
-            self.with_entry(addr, act);
-        }
-    }
-
-    /// Lets `act` change a session and carries out what follows from it.
-    fn with_entry(&mut self, addr: VirtualAddr, act: impl FnOnce(&mut Entry)) {
-        let Some(entry) = self.entries.get_mut(&addr) else {
-            return;
-        };
-        act(entry);
-        self.drive(addr);
-    }
-
-    /// Says goodbye to every peer, and to the server for every session. Links stay until it is said.
-    fn stop(&mut self) {
-        let entries = std::mem::take(&mut self.entries);
-        for entry in entries.values() {
-            entry.peer.close_connections();
-            self.end_session(&entry.session);
-        }
-    }
-
-    fn forget(&mut self, addr: VirtualAddr) {
-        let Some(entry) = self.entries.remove(&addr) else {
-            return;
-        };
-        let id = entry.peer.id;
-        if let Some(at) = entry.due_at {
-            self.due.remove(&(at, addr));
-        }
-        self.end_session(&entry.session);
-        self.by_fragment.remove(&entry.session.credentials.fragment);
-        if self.newest.get(&id) == Some(&addr) {
-            self.newest.remove(&id);
-        }
-        self.shared
-            .peers
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&addr);
-        self.shared.socket.remove_link(addr);
-    }
-}
-
-async fn resolve_places(
-    shared: Arc<Shared>,
-    servers: Vec<ServerAddress>,
-    commands: mpsc::WeakSender<Command>,
-) {
-    let mut places = Vec::new();
-    for server in &servers {
-        places.extend(control::places(&shared, server).await.unwrap_or_default());
-    }
-    // Gone, when the endpoint is.
-    if let Some(commands) = commands.upgrade() {
-        let _ = commands.send(Command::Places(places)).await;
-    }
-}
-
-fn with_port(addr: SocketAddr, port: u16) -> SocketAddr {
-    SocketAddr::new(addr.ip(), port)
 }
 
 /// The one clock of the engine: tokio's, which tests can stop.

@@ -1,24 +1,20 @@
-//! Introductions: asking for them, answering them, and living through both at once.
+//! What the server says, and our answers to introductions, also while we ask for one ourselves.
 
-use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use gimlet_net::path::Link;
 use gimlet_net::virtual_addr::VirtualAddr;
 use gimlet_proto::candidate::MAX_CANDIDATES;
-use gimlet_proto::id::PeerId;
 use gimlet_proto::message::{
-    Accept, Accepted, Candidates, CloseSession, Introduce, Introduction, RefuseReason, Refused,
-    ToPeer, ToServer,
+    Accept, CloseSession, Introduction, RefuseReason, Refused, ToPeer, ToServer,
 };
 use gimlet_proto::secret::SessionId;
-use gimlet_proto::traversal::{Config, Family, Role, SocketId};
+use gimlet_proto::traversal::Role;
 
+use super::addresses::with_port;
 use super::session::{Introduction as Stage, Session};
-use super::{Command, Engine, Entry, MAX_SESSIONS, now, with_port};
+use super::{Command, Engine, now};
 use crate::control::ControlEvent;
 use crate::event::EndpointEvent;
-use crate::peer::{Path, Peer, Phase, Wanted};
 use crate::policy::{AcceptPolicy, Request};
 
 /// How long a policy may take to decide; the server gives up at about the same time.
@@ -96,62 +92,6 @@ impl Engine {
             ToPeer::Draining(_) | ToPeer::Presence(_) => (),
             ToPeer::SignedIn(_) | ToPeer::Failed(_) | ToPeer::Page(_) | ToPeer::Resolved(_) => (),
         }
-    }
-
-    /// The peer with a session, made if need be; `None` where there are too many.
-    pub(super) fn dial(&mut self, id: PeerId) -> Option<(Arc<Peer>, Wanted)> {
-        let newest = self.newest.get(&id).and_then(|addr| self.entries.get(addr));
-        if let Some(entry) = newest {
-            return Some((entry.peer.clone(), entry.peer.want()));
-        }
-        let addr = self.add_entry(id, Role::Controlling, SessionId(rand::random()))?;
-        let peer = self.entries.get(&addr)?.peer.clone();
-        let wanted = peer.want();
-        // Now, not at the next turn of the loop: the introduction leaves before the first flight.
-        self.drive(addr);
-        Some((peer, wanted))
-    }
-
-    /// Asks the server for an introduction, or again after one was lost.
-    pub(super) fn introduce(&mut self, addr: VirtualAddr, now: Instant) {
-        let Some(server) = self.server else { return };
-        let candidates = self.candidates();
-        let nat = *self.shared.nat.borrow();
-        let Some(entry) = self.entries.get_mut(&addr) else {
-            return;
-        };
-        let Stage::Wanted { attempt, .. } = entry.session.introduction else {
-            return;
-        };
-        if attempt > 0 || entry.session.leg.is_gone() {
-            self.renew(addr, SessionId(rand::random()), now);
-        }
-        let Some(entry) = self.entries.get_mut(&addr) else {
-            return;
-        };
-        entry.session.introduction = Stage::Asked { attempt };
-        entry.session.agent.set_local(&candidates, nat);
-        self.control.send(Introduce {
-            session: entry.session.id(),
-            peer: entry.peer.id,
-            secret: entry.session.leg.secret().clone(),
-            credentials: entry.session.credentials.clone(),
-            candidates,
-            nat,
-        });
-        self.use_relay(addr, server);
-    }
-
-    /// Moves an entry to another relay session.
-    fn renew(&mut self, addr: VirtualAddr, session: SessionId, now: Instant) {
-        let Some(entry) = self.entries.get_mut(&addr) else {
-            return;
-        };
-        self.by_session.remove(&entry.session.id());
-        self.shared.socket.remove_session(entry.session.id());
-        entry.session.renew(session, now);
-        self.by_session.insert(session, addr);
-        self.shared.socket.add_session(session, &entry.peer.link);
     }
 
     fn introduced(&mut self, introduction: Introduction) {
@@ -316,208 +256,9 @@ impl Engine {
         Some(addr)
     }
 
-    fn accepted(&mut self, accepted: Accepted, now: Instant) {
-        let Some(&addr) = self.by_session.get(&accepted.session) else {
-            return;
-        };
-        let Some(entry) = self.entries.get_mut(&addr) else {
-            return;
-        };
-        let Stage::Asked { .. } = entry.session.introduction else {
-            return;
-        };
-        if accepted.candidates.len() > MAX_CANDIDATES {
-            return;
-        }
-        entry.session.introduction = Stage::Agreed;
-        entry.session.nat_remote = accepted.nat;
-        let known = entry.session.remote.as_ref() == Some(&accepted.credentials);
-        if !known && entry.session.remote.is_some() {
-            // The peer was restarted and has forgotten the paths it had.
-            self.start_over(addr, now);
-        }
-        let Some(entry) = self.entries.get_mut(&addr) else {
-            return;
-        };
-        if known {
-            entry
-                .session
-                .agent
-                .handle_candidates(&accepted.candidates, now);
-        } else {
-            entry.session.agent.handle_remote(
-                accepted.credentials.clone(),
-                &accepted.candidates,
-                accepted.nat,
-                now,
-            );
-            entry.session.remote = Some(accepted.credentials);
-        }
-        self.agreed(addr, now);
-        self.drive(addr);
-    }
-
-    /// Begins traversal anew under the same credentials; packets take the relay meanwhile.
-    fn start_over(&mut self, addr: VirtualAddr, now: Instant) {
-        let (config, sockets) = (self.agent_config(), self.agent_sockets());
-        let Some(entry) = self.entries.get_mut(&addr) else {
-            return;
-        };
-        entry.session.start_over(config, &sockets, now);
-        self.shared.socket.disallow_all(&entry.peer.link);
-        entry.peer.path.send_replace(Path::RELAY);
-        entry.peer.facts.send_modify(|facts| {
-            facts.moments.direct_at = None;
-            facts.moments.confirmed_at = None;
-            facts.settled = false;
-        });
-        if let Some(server) = self.server {
-            self.use_relay(addr, server);
-        }
-    }
-
-    fn refused(&mut self, refused: Refused, now: Instant) {
-        let Some(&addr) = self.by_session.get(&refused.session) else {
-            return;
-        };
-        let Some(entry) = self.entries.get_mut(&addr) else {
-            return;
-        };
-        let Stage::Asked { .. } = entry.session.introduction else {
-            return;
-        };
-        if entry.session.remote.is_some() {
-            // A session that once was: its peer may be on its way back.
-            entry.session.lost_introduction(now);
-        } else if refused.reason == RefuseReason::Superseded {
-            // The other introduction is on its way here.
-            entry.session.lost_introduction(now);
-        } else {
-            entry
-                .peer
-                .phase
-                .send_replace(Phase::Refused(refused.reason));
-            self.forget(addr);
-            return;
-        }
-        self.drive(addr);
-    }
-
     fn refuse(&mut self, session: SessionId, reason: RefuseReason) {
         drop(self.held.take(session));
         self.control
             .send(ToServer::Refuse(Refused { session, reason }));
-    }
-
-    fn agreed(&mut self, addr: VirtualAddr, now: Instant) {
-        let nat_local = *self.shared.nat.borrow();
-        let Some(entry) = self.entries.get_mut(&addr) else {
-            return;
-        };
-        entry.peer.phase.send_replace(Phase::Introduced);
-        entry.peer.facts.send_modify(|facts| {
-            facts.moments.introduced_at.get_or_insert(now);
-            facts.nat_local = nat_local;
-            facts.nat_remote = entry.session.nat_remote;
-        });
-    }
-
-    /// Tells every peer what was found since it was introduced.
-    pub(super) fn announce_candidates(&mut self) {
-        let candidates = self.candidates();
-        let nat = *self.shared.nat.borrow();
-        let news = (candidates.clone(), nat);
-        if std::mem::replace(&mut self.announced, news.clone()) == news {
-            return;
-        }
-        for entry in self.entries.values_mut() {
-            entry.peer.facts.send_modify(|facts| facts.nat_local = nat);
-            entry.session.agent.set_local(&candidates, nat);
-            if entry.session.introduction == Stage::Agreed {
-                let session = entry.session.id();
-                let candidates = candidates.clone();
-                self.control.send(ToServer::Candidates(Candidates {
-                    session,
-                    candidates,
-                }));
-            }
-        }
-    }
-
-    fn add_entry(&mut self, id: PeerId, role: Role, session: SessionId) -> Option<VirtualAddr> {
-        if self.entries.len() >= MAX_SESSIONS {
-            self.sweep(now());
-        }
-        if self.entries.len() >= MAX_SESSIONS {
-            return None;
-        }
-        let link = Link::new(self.shared.next_addr());
-        let addr = link.addr();
-        let peer = Peer::new(id, link.clone());
-        let session = Session::new(
-            role,
-            session,
-            self.agent_config(),
-            &self.agent_sockets(),
-            now(),
-        );
-        self.newest.insert(id, addr);
-        self.by_session.insert(session.id(), addr);
-        self.by_fragment.insert(session.credentials.fragment, addr);
-        self.shared.socket.add_link(&link);
-        self.shared.socket.add_session(session.id(), &link);
-        let mut peers = self
-            .shared
-            .peers
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        peers.insert(addr, peer.clone());
-        drop(peers);
-        self.entries.insert(
-            addr,
-            Entry {
-                peer,
-                session,
-                unused_since: None,
-                due_at: None,
-            },
-        );
-        Some(addr)
-    }
-
-    /// Tells the server that a session is over, and takes none of its frames any more.
-    pub(super) fn end_session(&mut self, session: &Session) {
-        self.by_session.remove(&session.id());
-        self.shared.socket.remove_session(session.id());
-        if session.introduction == Stage::Agreed && !session.leg.is_gone() {
-            self.control.send(ToServer::CloseSession(CloseSession {
-                session: session.id(),
-            }));
-        }
-    }
-
-    fn each_entry(&mut self, mut act: impl FnMut(&mut Entry)) {
-        let addrs: Vec<_> = self.entries.keys().copied().collect();
-        for addr in addrs {
-            self.with_entry(addr, &mut act);
-        }
-    }
-
-    fn agent_sockets(&self) -> Vec<(SocketId, Family)> {
-        match self.shared.relay_only {
-            true => Vec::new(),
-            false => self
-                .shared
-                .sockets
-                .iter()
-                .map(|&(id, family, _)| (id, family))
-                .collect(),
-        }
-    }
-
-    fn agent_config(&self) -> Config {
-        let mut config = Config::default();
-        config.allow_loopback = self.allow_loopback();
-        config
     }
 }
