@@ -226,9 +226,9 @@ impl World {
     }
 
     /// A server on the internet, running until the returned guard is dropped.
-    pub fn server(&mut self, link: LinkConfig) -> RunningServer {
+    pub fn server(&mut self, link: LinkConfig, config: Config) -> RunningServer {
         let place = self.host(None, &[&SERVER_IP.to_string()], link);
-        self.server_at(&place, Config::on_loopback())
+        self.server_at(&place, config)
     }
 
     /// A server on a given host, for example the same again after it was stopped.
@@ -315,14 +315,14 @@ pub struct RunningServer {
 
 impl RunningServer {
     /// Stops it gracefully.
-    pub async fn stop(mut self) {
+    pub async fn stop(&mut self) {
         drop(self.stop.take());
         // A panic of the server is the test's.
         (&mut self.task).await.expect("the server does not panic");
     }
 
     /// Kills it without a word.
-    pub async fn kill(mut self) {
+    pub async fn kill(&mut self) {
         self.task.abort();
         // An error says that it was aborted.
         let _ = (&mut self.task).await;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gimlet::{Connection, Endpoint, Path};
+use gimlet_server::Config;
 use gimlet_sim::{LinkConfig, NatConfig, RouterKind};
 use gimlet_tests::{Peer, Place, RunningServer, World, rtt_40ms};
 use tokio::time::Instant;
@@ -34,8 +35,18 @@ impl Pair {
         b: &[RouterKind],
         link: LinkConfig,
     ) -> Self {
+        Self::with_server(seed, a, b, link, Config::on_loopback()).await
+    }
+
+    pub(crate) async fn with_server(
+        seed: u64,
+        a: &[RouterKind],
+        b: &[RouterKind],
+        link: LinkConfig,
+        config: Config,
+    ) -> Self {
         let mut world = World::new(seed);
-        let server = world.server(link.clone());
+        let server = world.server(link.clone(), config);
         let (a, b) = (world.site(a, link.clone()), world.site(b, link));
         let a = sign_in(&world, a, &server).await;
         let b = sign_in(&world, b, &server).await;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gimlet::{AcceptPolicy, CloseReason, ConnectError, Identity, ResolveError, SignInError};
+use gimlet_server::Config;
 use gimlet_tests::{World, rtt_40ms};
 
 use crate::bench::{Pair, echo, sign_in, strict};
@@ -27,7 +28,7 @@ async fn a_peer_that_is_not_there_is_offline_within_one_round_trip() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_declines_says_so_and_tells_no_address() {
     let mut world = World::new(1);
-    let server = world.server(rtt_40ms());
+    let server = world.server(rtt_40ms(), Config::on_loopback());
     let (a, b) = (
         world.site(&strict(), rtt_40ms()),
         world.site(&strict(), rtt_40ms()),
@@ -54,7 +55,7 @@ async fn a_peer_that_declines_says_so_and_tells_no_address() {
 #[tokio::test(start_paused = true)]
 async fn a_person_who_is_asked_may_accept_late_decline_or_say_nothing() {
     let mut world = World::new(1);
-    let server = world.server(rtt_40ms());
+    let server = world.server(rtt_40ms(), Config::on_loopback());
     let (a, b) = (
         world.site(&strict(), rtt_40ms()),
         world.site(&strict(), rtt_40ms()),
@@ -86,7 +87,7 @@ async fn a_person_who_declines_or_never_answers_is_told_apart() {
         (false, ConnectError::Unanswered),
     ] {
         let mut world = World::new(1);
-        let server = world.server(rtt_40ms());
+        let server = world.server(rtt_40ms(), Config::on_loopback());
         let (a, b) = (
             world.site(&strict(), rtt_40ms()),
             world.site(&strict(), rtt_40ms()),
@@ -136,7 +137,7 @@ async fn a_service_that_the_peer_does_not_offer_is_named_as_such() {
 #[tokio::test(start_paused = true)]
 async fn servers_that_are_not_there_or_not_the_right_one_are_told_apart() {
     let mut world = World::new(1);
-    let server = world.server(rtt_40ms());
+    let server = world.server(rtt_40ms(), Config::on_loopback());
     let place = world.site(&strict(), rtt_40ms());
 
     let mut absent = server.address.clone();

@@ -6,7 +6,8 @@ use gimlet_server::Config;
 use tokio::time::Instant;
 
 use crate::bench::{Pair, echo, nat, online, path_is, strict};
-use gimlet_sim::NatConfig;
+use gimlet_sim::{NatConfig, RouterKind};
+use gimlet_tests::rtt_40ms;
 
 /// A server with state, so that it is the same one after a restart.
 fn config(state: &std::path::Path) -> Config {
@@ -15,40 +16,37 @@ fn config(state: &std::path::Path) -> Config {
     config
 }
 
+/// Two peers signed in to such a server.
+async fn pair(state: &std::path::Path, site: &[RouterKind]) -> Pair {
+    Pair::with_server(3, site, site, rtt_40ms(), config(state)).await
+}
+
+impl Pair {
+    async fn server_returns(&mut self, state: &std::path::Path) -> Instant {
+        let place = self.server.place.clone();
+        self.server = self.world.server_at(&place, config(state));
+        Instant::now()
+    }
+}
+
 async fn restart(killed: bool, away: Duration) {
     let state = tempfile::tempdir().unwrap();
-    let mut pair = Pair::new(3, &strict(), &strict()).await;
-    // The first server is replaced by one with state before anything happens.
-    let place = pair.server.place.clone();
-    let server = pair.world.server_at(&place, config(state.path()));
-    let a = pair
-        .world
-        .peer(pair.a.place.clone(), &server.address, |b| b)
-        .await;
-    let b = pair
-        .world
-        .peer(pair.b.place.clone(), &server.address, |b| b)
-        .await;
-    (pair.a, pair.b) = (a, b);
-    online(&pair.a.endpoint).await;
-    online(&pair.b.endpoint).await;
-
+    let mut pair = pair(state.path(), &strict()).await;
     let (dialled, accepted) = pair.connect().await;
     path_is(&dialled, true).await;
     path_is(&accepted, true).await;
     let changes = dialled.path_changes();
 
     if killed {
-        server.kill().await;
+        pair.server.kill().await;
     } else {
-        server.stop().await;
+        pair.server.stop().await;
     }
     echo(&dialled, &accepted, b"without a server").await;
     tokio::time::sleep(away).await;
     echo(&dialled, &accepted, b"still without").await;
 
-    let _server = pair.world.server_at(&place, config(state.path()));
-    let returned = Instant::now();
+    let returned = pair.server_returns(state.path()).await;
     online(&pair.a.endpoint).await;
     online(&pair.b.endpoint).await;
     let back = returned.elapsed();
@@ -81,27 +79,12 @@ async fn peers_are_back_within_five_seconds_of_a_servers_return_and_direct_sessi
 #[tokio::test(start_paused = true)]
 async fn a_relayed_session_goes_on_after_its_server_was_restarted() {
     let state = tempfile::tempdir().unwrap();
-    let symmetric = nat(NatConfig::symmetric());
-    let mut pair = Pair::new(3, &symmetric, &symmetric).await;
-    let place = pair.server.place.clone();
-    let server = pair.world.server_at(&place, config(state.path()));
-    let a = pair
-        .world
-        .peer(pair.a.place.clone(), &server.address, |b| b)
-        .await;
-    let b = pair
-        .world
-        .peer(pair.b.place.clone(), &server.address, |b| b)
-        .await;
-    (pair.a, pair.b) = (a, b);
-    online(&pair.a.endpoint).await;
-    online(&pair.b.endpoint).await;
+    let mut pair = pair(state.path(), &nat(NatConfig::symmetric())).await;
     let (dialled, accepted) = pair.connect().await;
     echo(&dialled, &accepted, b"before").await;
-    server.kill().await;
+    pair.server.kill().await;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let _server = pair.world.server_at(&place, config(state.path()));
-    let returned = Instant::now();
+    let returned = pair.server_returns(state.path()).await;
     echo(&dialled, &accepted, b"after").await;
     println!("relayed again after {:?}", returned.elapsed());
     assert!(

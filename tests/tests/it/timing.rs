@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gimlet_server::Config;
 use gimlet_sim::{LinkConfig, NatConfig, RouterKind};
 use gimlet_tests::{World, rtt_40ms};
 
@@ -14,7 +15,7 @@ fn strict() -> RouterKind {
 #[tokio::test(start_paused = true)]
 async fn two_strict_sites_are_signed_in_connected_and_direct_in_the_fewest_round_trips() {
     let mut world = World::new(1);
-    let server = world.server(rtt_40ms());
+    let server = world.server(rtt_40ms(), Config::on_loopback());
     let (a, b) = (
         world.site(&[strict()], rtt_40ms()),
         world.site(&[strict()], rtt_40ms()),

@@ -63,7 +63,7 @@ fn play(seed: u64, link: &LinkConfig) -> anyhow::Result<Dialled> {
 async fn pair(seed: u64, link: &LinkConfig) -> anyhow::Result<Dialled> {
     let strict = || RouterKind::Nat(NatConfig::strict());
     let mut world = World::new(seed);
-    let server = world.server(link.clone());
+    let server = world.server(link.clone(), gimlet_server::Config::on_loopback());
     let (a, b) = (
         world.site(&[strict()], link.clone()),
         world.site(&[strict()], link.clone()),
