@@ -1,11 +1,17 @@
 //! Cross-crate scenarios. One binary, a module a topic.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test, which is what it is for")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failed unwrap fails the test, which is what it is for"
+)]
 
 mod bench;
+mod corpus;
 mod failures;
 mod glare;
+mod hostile;
 mod liar;
 mod restart;
 mod sites;
+mod stun_clients;
 mod switching;
 mod timing;
