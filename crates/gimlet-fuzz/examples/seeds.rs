@@ -2,7 +2,7 @@
 //! bytes without meaning.
 //!
 //! ```sh
-//! cargo run -p gimlet-fuzz --example seeds -- fuzz/corpus
+//! cargo run -p gimlet-fuzz --example seeds -- tests/fuzz/corpus
 //! ```
 
 use std::fs;

@@ -1,8 +1,8 @@
 //! What the fuzz targets do with their input: one function a decoder or machine, from bytes to
 //! nothing or a panic.
 //!
-//! The functions are used twice: by the libFuzzer targets in `fuzz/`, which look for inputs, and by
-//! a test in `tests/`, which replays the inputs worth keeping (`fuzz/corpus/`) on every change.
+//! The functions are used twice: by the libFuzzer targets in `tests/fuzz/`, which look for inputs, and by
+//! a test in `tests/`, which replays the inputs worth keeping (`tests/fuzz/corpus/`) on every change.
 //! None of them touches a socket, a clock or a random number generator, so an input does the same
 //! every time.
 

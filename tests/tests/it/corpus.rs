@@ -1,4 +1,4 @@
-//! Replays what the fuzzers found worth keeping: `fuzz/corpus`, a folder a target.
+//! Replays what the fuzzers found worth keeping: `tests/fuzz/corpus`, a folder a target.
 
 use std::path::{Path, PathBuf};
 use std::{fs, panic};
@@ -9,7 +9,7 @@ use gimlet_fuzz::{TARGETS, Target};
 const MAX_TOTAL: usize = 1 << 20;
 
 fn corpus() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus")
 }
 
 fn files_in(folder: &Path) -> Vec<PathBuf> {

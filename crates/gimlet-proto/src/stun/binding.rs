@@ -115,7 +115,7 @@ const BINDING_REQUEST: [u8; 2] = [0, 1];
 /// Longest request answered. Larger ones are connectivity checks with padding, and fragments.
 const MAX_REQUEST: usize = 1500;
 
-/// Most attributes listed in an error, so that it stays within the request's size.
+/// Most attributes listed in an error: with them it has 76 bytes at most, and answers are rate-limited.
 const MAX_UNKNOWN: usize = 8;
 
 /// Attributes a request may carry without changing the answer. Credentials are among them: this
