@@ -20,7 +20,7 @@ const MAX_INBOX: usize = 4096;
 /// Segments per send, so that batches are batches here, too.
 const SEGMENTS: usize = 10;
 
-/// See the [module docs](self).
+/// A UDP socket of a simulated host.
 pub struct SimSocket {
     wire: Arc<Wire>,
     host: HostId,

@@ -135,7 +135,7 @@ pub struct Peer {
     pub place: Place,
 }
 
-/// See the [module docs](self). Needs a current-thread runtime with paused time.
+/// The simulated internet. Needs a current-thread runtime with paused time.
 pub struct World {
     wire: Arc<Wire>,
     pump: JoinHandle<()>,
