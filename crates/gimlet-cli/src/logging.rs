@@ -27,13 +27,12 @@ impl Level {
     }
 
     /// Ours at the level asked for; other crates only where they warn, until everything is wanted.
-    /// quinn's endpoints run on sockets of ours, which report for themselves, and which are taken
-    /// away from under them at the end. A target is a prefix: `gimlet` is all our crates.
+    /// A target is a prefix: `gimlet` is all our crates.
     fn directives(self) -> &'static str {
         match self {
-            Self::Error => "error,quinn::endpoint=off",
-            Self::Warn => "error,quinn::endpoint=off,gimlet=warn",
-            Self::Info => "warn,quinn::endpoint=off,gimlet=info",
+            Self::Error => "error",
+            Self::Warn => "error,gimlet=warn",
+            Self::Info => "warn,gimlet=info",
             Self::Debug => "warn,gimlet=debug",
             Self::Trace => "debug,gimlet=trace",
         }

@@ -67,12 +67,10 @@ impl AsyncUdpSocket for QuicSocket {
         };
         let mut count = 0;
         for (buf, meta) in bufs.iter_mut().zip(meta) {
-            let datagram = match received.poll_recv(cx) {
-                Poll::Ready(Some(datagram)) => datagram,
-                Poll::Ready(None) if count == 0 => {
-                    return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-                }
-                Poll::Ready(None) | Poll::Pending => break,
+            // Without the pump nothing comes any more: an error would only make quinn log one, at every
+            // graceful stop.
+            let Poll::Ready(Some(datagram)) = received.poll_recv(cx) else {
+                break;
             };
             // Longer than quinn said it takes: it will not decrypt, and is dropped there.
             let len = datagram.bytes.len().min(buf.len());
