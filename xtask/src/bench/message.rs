@@ -58,6 +58,23 @@ pub(super) enum Role {
     Crowd { server: String },
 }
 
+impl Role {
+    /// Whether it is at an end of streams.
+    pub(super) fn moves_streams(&self) -> bool {
+        match self {
+            Self::PlainReceiver
+            | Self::PlainSender { .. }
+            | Self::Receiver { .. }
+            | Self::Sender { .. } => true,
+            Self::Server
+            | Self::Forwarder { .. }
+            | Self::Flood { .. }
+            | Self::Dialer { .. }
+            | Self::Crowd { .. } => false,
+        }
+    }
+}
+
 /// What a worker does next.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Order {
