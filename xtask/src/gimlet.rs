@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use crate::sandbox::on_path;
 
 /// How long a long-running command may take until it says it is ready.
-const READY_TIMEOUT: Duration = Duration::from_secs(10);
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Objects kept of one command's output. The longest here prints a handful.
 const MAX_OBJECTS: usize = 1_000;
 

@@ -10,10 +10,10 @@ use tokio::time::timeout;
 use crate::gimlet::Gimlet;
 use crate::payload;
 
-/// How long either end may take, whatever happens.
-const END_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long either end may take, whatever happens; generous, for machines that are busy.
+const END_TIMEOUT: Duration = Duration::from_secs(40);
 /// How long a listener may take to sign in before a dialer gives up on it.
-const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(15);
 /// Between two dials of a listener that is not there yet.
 const DIAL_INTERVAL: Duration = Duration::from_millis(50);
 /// The exit status for "nobody reachable".

@@ -12,9 +12,10 @@ use crate::term::{DIM, GOOD, HEAD, NOTE, paint};
 use crate::transfer::{Files, exchange};
 
 /// More than any step takes.
-const STEP_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long the hard pair looks for a direct path. It finds none; nobody should wait for that.
-const WAIT_DIRECT: &str = "2";
+const STEP_TIMEOUT: Duration = Duration::from_secs(40);
+/// How long a pair looks for a direct path: the one that finds it in milliseconds, and the one
+/// that does not, for which nobody should have to wait.
+const WAIT_DIRECT: [&str; 2] = ["8", "2"];
 
 const NATS: &str = "   alice ── home NAT ───────╮               ╭─────── home NAT ── bob
                             ├── internet ───┤
@@ -99,11 +100,14 @@ async fn punch(dialing: &Gimlet, answering: &Gimlet, path: &str) -> anyhow::Resu
         .context("`up` told no id")?
         .to_owned();
     says(&answering.name, "up", "signed in and waiting");
+    let [wait_direct, wait_in_vain] = WAIT_DIRECT;
+    let wait = if path == "direct" {
+        wait_direct
+    } else {
+        wait_in_vain
+    };
     let done = dialing
-        .run(
-            &["punch", &peer, "--wait-direct", WAIT_DIRECT],
-            STEP_TIMEOUT,
-        )
+        .run(&["punch", &peer, "--wait-direct", wait], STEP_TIMEOUT)
         .await?;
     let done = done.last();
     up.stop().await;

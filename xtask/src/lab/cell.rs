@@ -11,11 +11,15 @@ use crate::gimlet::{Finished, Gimlet};
 use crate::payload;
 use crate::transfer::{Files, exchange};
 
-/// How long `punch` may look for a direct path. Links here have no delay: a pair that can be
-/// joined is joined in milliseconds, and every cell that can't waits all of this.
-const WAIT_DIRECT: &str = "2";
-/// How long one command may take, whatever happens.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long `punch` may look for a direct path where there is none, which every such cell waits
+/// for in full. Links here have no delay: what can be joined is joined in milliseconds.
+const WAIT_IN_VAIN: &str = "2";
+/// The same where there is one: costs nothing, and spares a busy machine a wrong verdict.
+const WAIT_DIRECT: &str = "8";
+/// How long one command may take, whatever happens. A second is usual; a machine that compiles
+/// at the same time has needed fifteen.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(40);
+
 /// What one cell came to.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Outcome {
@@ -79,11 +83,12 @@ async fn answered(a: &Gimlet, b: &Gimlet, outcome: &mut Outcome) -> anyhow::Resu
         .as_str()
         .context("`up` told no peer id")?
         .to_owned();
+    let wait = match outcome.expected {
+        Path::Direct => WAIT_DIRECT,
+        Path::Relay => WAIT_IN_VAIN,
+    };
     let punch = a
-        .run(
-            &["punch", &peer, "--wait-direct", WAIT_DIRECT],
-            COMMAND_TIMEOUT,
-        )
+        .run(&["punch", &peer, "--wait-direct", wait], COMMAND_TIMEOUT)
         .await?;
     outcome.punch = punch.last().clone();
     judge(&punch, outcome);
