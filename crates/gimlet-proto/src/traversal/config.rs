@@ -12,6 +12,11 @@ pub struct Config {
     /// How long an unanswered pair is checked. Default 10 s: the other side may be seconds late
     /// with its own checks, and a person who waits longer has stopped believing.
     pub check_timeout: Duration,
+    /// Gap before the first repeat of a check, before its round-trip time is known; each gap after it
+    /// is half as long again. Default 50 ms: shorter only repeats what is still in flight on a 40 ms
+    /// path, longer costs that much for a lost or early check. Where both sides are known to be near,
+    /// some round trips.
+    pub first_retry: Duration,
     /// Gap between consent checks on the selected direct path. Default 5 s (RFC 7675 section 5.1).
     pub consent_interval: Duration,
     /// A path without any answer for this long is dead. Default 30 s (RFC 7675 section 5.1).
@@ -26,6 +31,7 @@ impl Default for Config {
         Self {
             allow_loopback: false,
             check_timeout: Duration::from_secs(10),
+            first_retry: Duration::from_millis(50),
             consent_interval: Duration::from_secs(5),
             consent_timeout: Duration::from_secs(30),
             keepalive_interval: Duration::from_secs(15),
@@ -49,10 +55,6 @@ pub(super) const BURST: usize = 10;
 /// Gap between first checks after the burst. RFC 8445 section 14 allows 5 ms and up; at 10 ms all of
 /// [`MAX_PAIRS`] are tried within half a second.
 pub(super) const PACE: Duration = Duration::from_millis(10);
-
-/// Gap before the first repeat of a check, before its round-trip time is known. Shorter only repeats
-/// what is still in flight on a 40 ms path; longer costs that much for a lost or early check.
-pub(super) const FIRST_RETRY: Duration = Duration::from_millis(50);
 
 /// Longest gap between repeats of a check, so that a late peer is found within two seconds.
 pub(super) const MAX_RETRY: Duration = Duration::from_secs(2);

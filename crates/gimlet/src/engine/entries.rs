@@ -1,7 +1,7 @@
 //! The sessions an engine holds: made, found, looked after and forgotten.
 
 use std::sync::PoisonError;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gimlet_net::path::Link;
 use gimlet_net::virtual_addr::VirtualAddr;
@@ -13,6 +13,9 @@ use gimlet_proto::traversal::{Config, Family, Role, SocketId};
 use super::session::{Introduction as Stage, Session};
 use super::{Engine, Entry, LINGER, MAX_SESSIONS, now};
 use crate::peer::Peer;
+
+/// Shortest gap before a check is repeated: a few of the lab's round trips and a busy host's delay.
+const SHORTEST_RETRY: Duration = Duration::from_millis(3);
 
 impl Engine {
     pub(super) fn add_entry(
@@ -173,6 +176,11 @@ impl Engine {
     pub(super) fn agent_config(&self) -> Config {
         let mut config = Config::default();
         config.allow_loopback = self.allow_loopback();
+        // A peer may be farther than the server, then a few checks are repeated in vain; where both
+        // are near, a check that came too early costs no more than this.
+        if self.server_rtt > Duration::ZERO {
+            config.first_retry = (2 * self.server_rtt).clamp(SHORTEST_RETRY, config.first_retry);
+        }
         config
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Agent;
-use crate::traversal::config::{FIRST_RETRY, MAX_RETRY};
+use crate::traversal::config::MAX_RETRY;
 use crate::traversal::path::Path;
 use crate::traversal::rank::is_better;
 use crate::traversal::{Event, Role, Route};
@@ -196,7 +196,8 @@ impl Agent {
             return;
         };
         *number += 1;
-        let gap = rtt.map_or(FIRST_RETRY, |rtt| (rtt * 3 / 2).max(FIRST_RETRY));
+        let first = self.config.first_retry;
+        let gap = rtt.map_or(first, |rtt| (rtt * 3 / 2).max(first));
         *pending = Some(Pending {
             route,
             gap,

@@ -185,7 +185,7 @@ impl Agent {
             .filter(|path| path.state == State::Waiting)
             .min_by_key(|path| (path.requests == 0, path.rank, path.route));
         if let Some(path) = next {
-            path.start(now);
+            path.start(self.config.first_retry, now);
             let route = path.route;
             self.step(route, now);
         }

@@ -118,7 +118,7 @@ impl Agent {
         let can_check = self.remote.is_some() && (via.is_direct() || self.relay_up);
         if let Some(path) = self.paths.get_mut(&via) {
             path.requests = path.requests.saturating_add(1);
-            if can_check && path.trigger(now) {
+            if can_check && path.trigger(self.config.first_retry, now) {
                 self.send_check(via, Size::Full, now);
                 self.begin_attempt(now);
             }
@@ -150,7 +150,7 @@ impl Agent {
         if let Some(path) = self.paths.get_mut(&via).filter(|_| via.is_direct()) {
             path.trust(next_at, now);
             if self.remote.is_some() && matches!(path.state, State::Idle | State::Dead { .. }) {
-                path.start(now);
+                path.start(self.config.first_retry, now);
                 self.step(via, now);
             }
         }

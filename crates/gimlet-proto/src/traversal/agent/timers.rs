@@ -88,7 +88,8 @@ impl Agent {
     /// Starts or stops checking the relay, as its state and ours allow.
     pub(super) fn check_relay(&mut self, now: Instant) {
         if self.relay_up && self.remote.is_some() {
-            self.relay().start(now);
+            let gap = self.config.first_retry;
+            self.relay().start(gap, now);
             self.step(Route::Relay, now);
         }
     }

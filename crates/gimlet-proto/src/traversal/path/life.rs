@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::{Path, Size, Standing, State, Step, TRIGGERS};
 use crate::traversal::config::{
-    Config, FIRST_RETRY, FORGIVEN_AFTER, FULL_SIZE_FIRST, IDLE_RETRY, MAX_RETRY,
-    PROBATION_INTERVAL, REVIVAL, SUSPECT_MAX, SUSPECT_MIN,
+    Config, FORGIVEN_AFTER, FULL_SIZE_FIRST, IDLE_RETRY, MAX_RETRY, PROBATION_INTERVAL, REVIVAL,
+    SUSPECT_MAX, SUSPECT_MIN,
 };
 
 /// Refused sends after which an unproven path is given up.
@@ -18,12 +18,12 @@ const MAX_REVIVALS: usize = 40;
 const MAX_PROBATION: u32 = 6;
 
 impl Path {
-    /// Begins checking. The first check is due at once.
-    pub(in crate::traversal) fn start(&mut self, now: Instant) {
+    /// Begins checking. The first check is due at once, the second after `gap`.
+    pub(in crate::traversal) fn start(&mut self, gap: Duration, now: Instant) {
         self.state = State::Checking {
             sent: 0,
             since: now,
-            gap: FIRST_RETRY,
+            gap,
             next_at: now,
         };
     }
@@ -32,7 +32,7 @@ impl Path {
     ///
     /// Its check arriving means that our next one is likely to pass the NATs, so an unproven path
     /// starts over with short gaps.
-    pub(in crate::traversal) fn trigger(&mut self, now: Instant) -> bool {
+    pub(in crate::traversal) fn trigger(&mut self, gap: Duration, now: Instant) -> bool {
         let answer_awaited = match self.state {
             State::Waiting | State::Idle | State::Checking { .. } | State::Dead { .. } => true,
             State::Valid { .. } | State::Probing { .. } | State::Probation { .. } => false,
@@ -49,8 +49,8 @@ impl Path {
         self.state = State::Checking {
             sent: sent + 1,
             since: now,
-            gap: FIRST_RETRY,
-            next_at: now + FIRST_RETRY,
+            gap,
+            next_at: now + gap,
         };
         true
     }

@@ -103,11 +103,19 @@ impl Bench {
     }
 
     pub(super) fn with_sockets(sockets: u8) -> Self {
+        Self::made(sockets, &Config::default())
+    }
+
+    pub(super) fn with_config(config: Config) -> Self {
+        Self::made(1, &config)
+    }
+
+    fn made(sockets: u8, config: &Config) -> Self {
         let start = Instant::now();
         let sockets: Vec<_> = (0..sockets).map(|n| (SocketId(n), Family::V4)).collect();
         let agent = |role, side, seed| {
             let mut agent = Agent::new(
-                Config::default(),
+                config.clone(),
                 role,
                 credentials(side),
                 &sockets,

@@ -4,7 +4,7 @@ use super::bench::{Bench, Side, addr, candidate, credentials, direct};
 use super::{ms, secs};
 use crate::candidate::{Candidate, CandidateKind, NatClass};
 use crate::stun::fragment_of;
-use crate::traversal::{Event, Failure, Reason, Route, SocketId, Stage, Strategy};
+use crate::traversal::{Config, Event, Failure, Reason, Route, SocketId, Stage, Strategy};
 
 /// The introduction's timing over links of 20 ms: the acceptor knows at 40 ms, the dialer at 80.
 fn introduced() -> Bench {
@@ -50,6 +50,30 @@ fn without_delay_the_first_answer_selects() {
         bench.selections(Side::Acceptor),
         [(0, direct(Side::Acceptor))]
     );
+}
+
+#[test]
+fn between_near_hosts_a_lost_first_check_costs_the_configured_gap_and_no_more() {
+    for (first_retry, direct_at) in [(3, 4), (50, 51)] {
+        let mut bench = Bench::with_config(Config {
+            first_retry: ms(first_retry),
+            ..Config::default()
+        });
+        let (start, mut lost) = (bench.start, 0);
+        bench.relay_delay = ms(1);
+        bench.loses = Box::new(move |packet| {
+            lost += u32::from(packet.via.is_direct());
+            packet.via.is_direct() && packet.sent_at == start && lost <= 2
+        });
+        bench.introduce_both();
+        bench.run(secs(1));
+        let selected = bench.selections(Side::Dialer);
+        assert!(selected[0].0 <= direct_at, "{first_retry} ms: {selected:?}");
+        assert!(
+            selected[0].0 >= first_retry,
+            "{first_retry} ms: {selected:?}"
+        );
+    }
 }
 
 #[test]
