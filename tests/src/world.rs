@@ -1,6 +1,7 @@
 //! A simulated internet with servers and peers on it.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -16,6 +17,9 @@ use crate::socket::SimSocket;
 
 /// UDP port of peers; behind port-preserving NATs it shows outside as well.
 const PEER_PORT: u16 = 7000;
+
+/// Where the free ports of a host begin.
+const FIRST_FREE_PORT: u16 = 20_000;
 
 /// Where [`World::server`] puts its server.
 const SERVER_IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 1));
@@ -102,6 +106,14 @@ impl Place {
         socket
     }
 
+    /// A port that no socket of this host has had.
+    fn free_port(&self, ip: IpAddr) -> u16 {
+        let sockets = self.wire.sockets.lock().expect("no socket panics");
+        (FIRST_FREE_PORT..)
+            .find(|&port| !sockets.contains_key(&(self.host, SocketAddr::new(ip, port))))
+            .expect("fewer sockets than ports")
+    }
+
     /// A socket on this host's first address.
     pub fn socket(&self, port: u16) -> Arc<dyn AsyncUdpSocket> {
         self.bind(self.addrs()[0], port)
@@ -123,7 +135,15 @@ impl Place {
             .iter()
             .map(|&ip| self.bind(ip, PEER_PORT) as Arc<dyn AsyncUdpSocket>)
             .collect();
-        Network::custom(sockets, move |_| addrs.clone())
+        let place = self.clone();
+        Network::custom(sockets, move |_| addrs.clone()).with_opener(move |family| {
+            let own = place.addrs();
+            let ip = own
+                .iter()
+                .find(|ip| family.reaches(SocketAddr::new(**ip, 0)));
+            let ip = *ip.ok_or(io::ErrorKind::AddrNotAvailable)?;
+            Ok(place.bind(ip, place.free_port(ip)) as Arc<dyn AsyncUdpSocket>)
+        })
     }
 }
 

@@ -143,7 +143,7 @@ impl Bench {
                 index.map_or(Route::Relay, |index| self.sent[index].0)
             }
             n => Route::Direct {
-                socket: SocketId(n & 3),
+                socket: SocketId(u16::from(n & 3)),
                 remote: input.addr(),
             },
         }

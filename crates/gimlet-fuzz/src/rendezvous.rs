@@ -8,10 +8,11 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use gimlet_proto::candidate::{Candidate, CandidateKind, NatClass};
+use gimlet_proto::hint::{Hint, Ports};
 use gimlet_proto::id::PeerId;
 use gimlet_proto::limit::Rate;
 use gimlet_proto::message::{
-    Accept, Candidates, CloseSession, Introduce, List, NatReport, PathKind, PathReport,
+    Accept, Candidates, CloseSession, Coordinate, Introduce, List, NatReport, PathKind, PathReport,
     RefuseReason, Refused, ReleaseName, Resolve, SignIn, SignOut, ToPeer, ToServer, Watch,
 };
 use gimlet_proto::name::Name;
@@ -257,7 +258,7 @@ fn message(input: &mut Input) -> ToServer {
     let session = session(input.byte() & 7);
     let peer = peer(input.byte() & 7);
     let id = u32::from(input.byte());
-    match input.byte() % 18 {
+    match input.byte() % 19 {
         0..=3 => SignIn {
             id,
             token: input.bool().then(|| TOKEN.to_owned()),
@@ -310,7 +311,16 @@ fn message(input: &mut Input) -> ToServer {
             path: PathKind::Direct,
         }
         .into(),
-        16 => match input.bool() {
+        16 => Coordinate {
+            session,
+            hint: Hint {
+                round: input.u16().into(),
+                nat: NatClass::default(),
+                ports: Ports::Unknown,
+            },
+        }
+        .into(),
+        17 => match input.bool() {
             true => Watch { peer }.into(),
             false => NatReport {
                 nat: NatClass::default(),

@@ -25,8 +25,8 @@ use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
 use futures_util::task::AtomicWaker;
@@ -37,6 +37,7 @@ use quinn::{AsyncUdpSocket, UdpPoller};
 use tokio::sync::mpsc;
 
 mod counters;
+mod extra;
 mod link;
 mod receive;
 mod report;
@@ -46,6 +47,7 @@ mod table;
 mod tests;
 
 pub use counters::{Counters, CountersSnapshot};
+pub use extra::writable;
 pub use link::{Link, Target};
 pub use report::{Report, Via};
 
@@ -67,6 +69,7 @@ const ROUNDS: usize = 16;
 #[derive(Debug)]
 pub struct PathSocket {
     sockets: Box<[Arc<dyn AsyncUdpSocket>]>,
+    extras: extra::Extras,
     table: ArcSwap<Table>,
     /// Serialises changes of `table`; readers never take it.
     changing: Mutex<()>,
@@ -85,12 +88,13 @@ impl PathSocket {
     ///
     /// # Panics
     ///
-    /// Without sockets, or with more than a [`SocketId`] can number.
+    /// Without sockets, or with more than 256: higher numbers are for [attached](Self::attach) ones.
     pub fn new(sockets: Vec<Arc<dyn AsyncUdpSocket>>) -> (Arc<Self>, mpsc::Receiver<Report>) {
         assert!((1..=256).contains(&sockets.len()), "1 to 256 sockets");
         let (reports, owner) = mpsc::channel(MAX_REPORTS);
         let socket = Self {
             sockets: sockets.into(),
+            extras: extra::Extras::default(),
             table: ArcSwap::default(),
             changing: Mutex::new(()),
             reports,
@@ -195,8 +199,12 @@ impl PathSocket {
         self.counters.snapshot()
     }
 
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn change<T>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
-        let _guard = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _guard = self.lock();
         let mut table = Table::clone(&self.table.load());
         let result = change(&mut table);
         self.table.store(Arc::new(table));
@@ -239,11 +247,7 @@ impl PathSocket {
 
 impl AsyncUdpSocket for PathSocket {
     fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
-        let pollers = self
-            .sockets
-            .iter()
-            .map(|socket| socket.clone().create_io_poller());
-        Box::pin(AllWritable(pollers.collect()))
+        Box::pin(extra::AllWritable::new(self))
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
@@ -262,15 +266,23 @@ impl AsyncUdpSocket for PathSocket {
             return Poll::Ready(Ok(injected));
         }
         let table = self.table.load();
+        let adopted = self.extras.adopted();
+        let all = self.sockets.len() + adopted.len();
         for _ in 0..ROUNDS {
             let first = self.turn.fetch_add(1, Ordering::Relaxed);
             let mut idle = 0;
-            for turn in 0..self.sockets.len() {
-                let index = (first + turn) % self.sockets.len();
-                match self.sockets[index].poll_recv(cx, bufs, meta) {
+            for turn in 0..all {
+                let index = (first + turn) % all;
+                let (socket, real) = match self.sockets.get(index) {
+                    Some(own) => (SocketId(index as u16), own),
+                    None => {
+                        let (id, socket) = &adopted[index - self.sockets.len()];
+                        (*id, socket)
+                    }
+                };
+                match real.poll_recv(cx, bufs, meta) {
                     Poll::Pending => idle += 1,
                     Poll::Ready(Ok(count)) => {
-                        let socket = SocketId(index as u8);
                         if self.sort(socket, &table, &mut bufs[..count], &mut meta[..count]) {
                             return Poll::Ready(Ok(count));
                         }
@@ -279,7 +291,7 @@ impl AsyncUdpSocket for PathSocket {
                     Poll::Ready(Err(_)) => self.counters.receive_errors.add(1),
                 }
             }
-            if idle == self.sockets.len() {
+            if idle == all {
                 return Poll::Pending;
             }
         }
@@ -310,18 +322,5 @@ impl AsyncUdpSocket for PathSocket {
 
     fn may_fragment(&self) -> bool {
         self.sockets.iter().any(|socket| socket.may_fragment())
-    }
-}
-
-/// Ready when every socket is: which one a link will use next is not known when it waits.
-#[derive(Debug)]
-struct AllWritable(Vec<Pin<Box<dyn UdpPoller>>>);
-
-impl UdpPoller for AllWritable {
-    fn poll_writable(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        for poller in &mut self.0 {
-            ready!(poller.as_mut().poll_writable(cx))?;
-        }
-        Poll::Ready(Ok(()))
     }
 }

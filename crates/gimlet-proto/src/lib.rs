@@ -8,6 +8,7 @@ pub mod address;
 pub mod candidate;
 pub mod demux;
 pub mod frame;
+pub mod hint;
 pub mod id;
 pub mod limit;
 pub mod message;

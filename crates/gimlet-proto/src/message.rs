@@ -4,11 +4,12 @@
 //! other. A request has a [`RequestId`] and gets exactly one answer that carries it, in any order;
 //! everything about an introduction carries its [`SessionId`] instead.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bincode::{Decode, Encode};
 
 use crate::candidate::{Candidate, NatClass};
+use crate::hint::Hint;
 use crate::id::PeerId;
 use crate::name::Name;
 use crate::secret::{Credentials, RelaySecret, SessionId};
@@ -53,6 +54,8 @@ records! {
         ReleaseName(ReleaseName) = 12,
         /// Asks to be told when a peer comes or goes; answered by [`ToPeer::Presence`] now and on every change.
         Watch(Watch) = 13,
+        /// What the other side needs to know for a search. Passed on to it.
+        Coordinate(Coordinate) = 14,
     }
 }
 
@@ -82,6 +85,8 @@ records! {
         Presence(Presence) = 1010,
         /// The server is going down or wants its peers elsewhere.
         Draining(Draining) = 1011,
+        /// What the other side says for a search.
+        Coordinated(Coordinated) = 1012,
     }
 }
 
@@ -386,6 +391,26 @@ pub struct Presence {
     pub peer: PeerId,
     /// Signed in, or not.
     pub online: bool,
+}
+
+/// Where this side can be found, for a search, once a session is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct Coordinate {
+    /// The session.
+    pub session: SessionId,
+    /// Where.
+    pub hint: Hint,
+}
+
+/// Where the other side can be found: what the server passes on of a [`Coordinate`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct Coordinated {
+    /// The session.
+    pub session: SessionId,
+    /// Where the other side says it is.
+    pub hint: Hint,
+    /// From which address the server hears the other side, so that it cannot name a stranger's.
+    pub observed: IpAddr,
 }
 
 /// The server is going down.

@@ -185,6 +185,7 @@ impl Rendezvous {
             ToServer::Accept(accept) => self.accept(conn, peer, accept),
             ToServer::Refuse(refused) => self.refuse(peer, refused),
             ToServer::Candidates(more) => self.candidates(conn, peer, more),
+            ToServer::Coordinate(hint) => self.coordinate(conn, peer, hint),
             ToServer::CloseSession(close) => self.close_session(conn, peer, close.session),
             ToServer::PathReport(report) => self.path_report(conn, peer, report),
             ToServer::NatReport(report) => self.nat_report(conn, report.nat),
@@ -313,7 +314,8 @@ impl Rendezvous {
             | ToServer::PathReport(_)
             | ToServer::NatReport(_)
             | ToServer::ReleaseName(_)
-            | ToServer::Watch(_) => return,
+            | ToServer::Watch(_)
+            | ToServer::Coordinate(_) => return,
         };
         self.send(conn, Failed { id, reason: fail });
     }
@@ -333,7 +335,8 @@ fn cost(message: &ToServer) -> u32 {
         | ToServer::PathReport(_)
         | ToServer::NatReport(_)
         | ToServer::ReleaseName(_)
-        | ToServer::Watch(_) => 1,
+        | ToServer::Watch(_)
+        | ToServer::Coordinate(_) => 1,
     }
 }
 

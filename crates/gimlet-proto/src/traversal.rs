@@ -47,7 +47,7 @@ pub use outcome::{Counts, Failure, Outcome, Reason, Stage, Strategy, Times};
 
 /// One of the caller's UDP sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SocketId(pub u8);
+pub struct SocketId(pub u16);
 
 /// Which addresses a socket can send to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

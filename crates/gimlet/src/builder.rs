@@ -127,7 +127,7 @@ impl Builder {
         let families = network.families();
         let mut sockets = Vec::new();
         for (nth, local) in socket.local_addrs().into_iter().enumerate() {
-            sockets.push((SocketId(nth as u8), families[nth], local?));
+            sockets.push((SocketId(nth as u16), families[nth], local?));
         }
         let reset_key = identity.derive("gimlet 2026 stateless reset key");
         let server = incoming::server_config(&credential, identity.peer_id(), &self.alpns, None)

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use gimlet_net::{interfaces, socket};
@@ -14,7 +14,11 @@ use quinn::AsyncUdpSocket;
 pub struct Network {
     pub(crate) sockets: Vec<Arc<dyn AsyncUdpSocket>>,
     pub(crate) addresses: Arc<dyn Fn(bool) -> Vec<IpAddr> + Send + Sync>,
+    opener: Opener,
 }
+
+/// Opens one more socket, on a free port.
+type Opener = Arc<dyn Fn(Family) -> io::Result<Arc<dyn AsyncUdpSocket>> + Send + Sync>;
 
 impl Network {
     /// The operating system's, on this UDP port or, for 0, on a free one.
@@ -30,6 +34,7 @@ impl Network {
         Ok(Self {
             sockets: socket::bind_peer(port)?,
             addresses: Arc::new(interfaces::addresses),
+            opener: Arc::new(open_system),
         })
     }
 
@@ -42,7 +47,27 @@ impl Network {
         Self {
             sockets,
             addresses: Arc::new(addresses),
+            opener: Arc::new(|_| Err(io::ErrorKind::Unsupported.into())),
         }
+    }
+
+    /// Sets how sockets are opened besides these, on free ports, to probe a NAT and to search for a
+    /// port with. Default for [`custom`](Self::custom): not at all, and both are done without.
+    pub fn with_opener(
+        mut self,
+        open: impl Fn(Family) -> io::Result<Arc<dyn AsyncUdpSocket>> + Send + Sync + 'static,
+    ) -> Self {
+        self.opener = Arc::new(open);
+        self
+    }
+
+    /// One more socket of a family.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, or that there is no way to.
+    pub(crate) fn open(&self, family: Family) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        (self.opener)(family)
     }
 
     /// The family of each socket, by the address it is bound to.
@@ -53,6 +78,14 @@ impl Network {
         };
         self.sockets.iter().map(family).collect()
     }
+}
+
+fn open_system(family: Family) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+    let any = match family {
+        Family::V4 => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        Family::V6 | Family::Both => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+    };
+    socket::bind(any, family == Family::Both)
 }
 
 impl fmt::Debug for Network {

@@ -161,7 +161,10 @@ impl PathSocket {
     fn hand_over(&self, socket: SocketId, transmit: &Transmit<'_>) -> io::Result<()> {
         match self.sockets.get(usize::from(socket.0)) {
             Some(socket) => socket.try_send(transmit),
-            None => Err(io::ErrorKind::NotFound.into()),
+            None => match self.extras.get(socket) {
+                Some(socket) => socket.try_send(transmit),
+                None => Err(io::ErrorKind::NotFound.into()),
+            },
         }
     }
 }

@@ -40,6 +40,7 @@ impl Rendezvous {
                 ends: [dialer, acceptor],
                 state: State::Pending { answer_by },
                 passed_on: [0; 2],
+                hints: [0; 2],
             },
         );
         let introduction = Introduction {

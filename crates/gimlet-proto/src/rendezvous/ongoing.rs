@@ -6,13 +6,19 @@ use super::sessions::{ACCEPTOR, DIALER, State};
 use super::{ConnId, Deadline, Event, Rendezvous};
 use crate::candidate::{Candidate, MAX_CANDIDATES, is_sendable};
 use crate::id::PeerId;
-use crate::message::{Candidates, CloseSession, PathKind, PathReport, RefuseReason};
+use crate::message::{
+    Candidates, CloseSession, Coordinate, Coordinated, PathKind, PathReport, RefuseReason,
+};
 use crate::relay;
 use crate::secret::SessionId;
 
 /// Candidates one side may add to a session after the first ones: a roaming phone changes networks
 /// some dozens of times; more is a way to make the other side send.
 const MAX_TRICKLED: u16 = 1024;
+
+/// Hints one side may have passed on in a session: a search takes some six, and a roaming host does a
+/// few dozen.
+const MAX_HINTS: u16 = 512;
 
 impl Rendezvous {
     pub(super) fn candidates(&mut self, conn: ConnId, peer: PeerId, more: Candidates) {
@@ -44,6 +50,30 @@ impl Rendezvous {
                 },
             );
         }
+    }
+
+    pub(super) fn coordinate(&mut self, conn: ConnId, peer: PeerId, said: Coordinate) {
+        let Coordinate { session: id, hint } = said;
+        let Some(side) = self.speaks_for(conn, peer, id) else {
+            return;
+        };
+        let observed = self.connections.get(&conn).map(|from| from.observed);
+        let (Some(session), Some(observed)) = (self.sessions.get_mut(id), observed) else {
+            return;
+        };
+        // Nobody searches before both have agreed to meet.
+        let open = matches!(session.state, State::Open { .. });
+        if !open || session.hints[side] >= MAX_HINTS {
+            return;
+        }
+        session.hints[side] += 1;
+        let to = session.ends[1 - side];
+        let said = Coordinated {
+            session: id,
+            hint,
+            observed: canonical(observed).ip(),
+        };
+        self.send_to_end(to, said);
     }
 
     pub(super) fn close_session(&mut self, conn: ConnId, peer: PeerId, id: SessionId) {

@@ -22,6 +22,8 @@ pub(super) struct Session {
     pub(super) state: State,
     /// Candidates passed on so far, from the dialer and from the accepting side.
     pub(super) passed_on: [u16; 2],
+    /// Hints passed on so far, likewise.
+    pub(super) hints: [u16; 2],
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -176,7 +176,8 @@ impl Session<'_> {
             | ToPeer::Candidates(_)
             | ToPeer::SessionClosed(_)
             | ToPeer::Presence(_)
-            | ToPeer::Draining(_) => None,
+            | ToPeer::Draining(_)
+            | ToPeer::Coordinated(_) => None,
         };
         match id {
             Some(id) => {

@@ -305,7 +305,7 @@ impl World {
             self.peers[who].reflexive[n] = seen.or(self.peers[who].reflexive[n]);
             return;
         }
-        let socket = SocketId(n as u8);
+        let socket = SocketId(n as u16);
         let via = Route::Direct {
             socket,
             remote: src,

@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 
 use gimlet_proto::candidate::{Allocation, Behaviour, Candidate, CandidateKind, NatClass};
+use gimlet_proto::hint::{Hint, Ports};
 use gimlet_proto::id::PeerId;
 use gimlet_proto::message::{
-    Accept, Accepted, Candidates, CloseSession, Draining, FailReason, Failed, Introduce,
-    Introduction, List, NatReport, Page, PathKind, PathReport, PeerInfo, Presence, RefuseReason,
-    Refused, ReleaseName, Resolve, Resolved, SessionInfo, SignIn, SignOut, SignedIn, ToPeer,
-    ToServer, Watch,
+    Accept, Accepted, Candidates, CloseSession, Coordinate, Coordinated, Draining, FailReason,
+    Failed, Introduce, Introduction, List, NatReport, Page, PathKind, PathReport, PeerInfo,
+    Presence, RefuseReason, Refused, ReleaseName, Resolve, Resolved, SessionInfo, SignIn, SignOut,
+    SignedIn, ToPeer, ToServer, Watch,
 };
 use gimlet_proto::name::Name;
 use gimlet_proto::secret::{Credentials, RelaySecret, SessionId};
@@ -67,6 +68,14 @@ fn nat() -> NatClass {
         filtering: Some(Behaviour::AddressAndPortDependent),
         allocation: Some(Allocation::Preserving),
         hairpin: None,
+    }
+}
+
+fn hint(ports: Ports) -> Hint {
+    Hint {
+        round: 2,
+        nat: nat(),
+        ports,
     }
 }
 
@@ -175,6 +184,39 @@ pub(super) fn to_server() -> Vec<Example<ToServer>> {
             "close_session",
             CloseSession { session: SESSION }.into(),
             &["session: 0102030405060708"],
+        ),
+        (
+            "coordinate",
+            Coordinate {
+                session: SESSION,
+                hint: hint(Ports::Sequence {
+                    ip: "192.0.2.1".parse().unwrap(),
+                    next: 40001,
+                    step: -1,
+                    drift: 3,
+                }),
+            }
+            .into(),
+            &[
+                "session: 0102030405060708",
+                "round: 2",
+                NAT,
+                "ports: sequence 192.0.2.1, next 40001, step -1, drift 3",
+            ],
+        ),
+        (
+            "coordinate",
+            Coordinate {
+                session: SESSION,
+                hint: hint(Ports::Fixed("192.0.2.1:4660".parse().unwrap())),
+            }
+            .into(),
+            &[
+                "session: 0102030405060708",
+                "round: 2",
+                NAT,
+                "ports: fixed 192.0.2.1:4660",
+            ],
         ),
         (
             "path_report",
@@ -355,5 +397,25 @@ pub(super) fn to_peer() -> Vec<Example<ToPeer>> {
             &["peer: 32 bytes b2", "online: no"],
         ),
         ("draining", Draining { in_ms: 250 }.into(), &["in_ms: 250"]),
+        (
+            "coordinated",
+            Coordinated {
+                session: SESSION,
+                hint: hint(Ports::Range {
+                    ip: "192.0.2.1".parse().unwrap(),
+                    first: 1024,
+                    last: 65535,
+                }),
+                observed: "192.0.2.1".parse().unwrap(),
+            }
+            .into(),
+            &[
+                "session: 0102030405060708",
+                "round: 2",
+                NAT,
+                "ports: range 192.0.2.1 1024..=65535",
+                "observed: 192.0.2.1",
+            ],
+        ),
     ]
 }

@@ -73,12 +73,12 @@ pub(super) fn credentials(side: Side) -> Credentials {
 }
 
 /// The outside address of a side's socket; sockets have one each.
-pub(super) fn addr(side: Side, socket: u8) -> SocketAddr {
+pub(super) fn addr(side: Side, socket: u16) -> SocketAddr {
     let host = match side {
         Side::Dialer => 1,
         Side::Acceptor => 2,
     };
-    SocketAddr::from(([203, 0, 113, host], 7000 + u16::from(socket)))
+    SocketAddr::from(([203, 0, 113, host], 7000 + socket))
 }
 
 pub(super) fn candidate(addr: SocketAddr) -> Candidate {
@@ -102,7 +102,7 @@ impl Bench {
         Self::with_sockets(1)
     }
 
-    pub(super) fn with_sockets(sockets: u8) -> Self {
+    pub(super) fn with_sockets(sockets: u16) -> Self {
         Self::made(sockets, &Config::default())
     }
 
@@ -110,7 +110,7 @@ impl Bench {
         Self::made(1, &config)
     }
 
-    fn made(sockets: u8, config: &Config) -> Self {
+    fn made(sockets: u16, config: &Config) -> Self {
         let start = Instant::now();
         let sockets: Vec<_> = (0..sockets).map(|n| (SocketId(n), Family::V4)).collect();
         let agent = |role, side, seed| {
@@ -198,7 +198,7 @@ impl Bench {
         let sockets = self.agent(to).sockets.len();
         let from = to.other();
         let candidates: Vec<_> = (0..sockets)
-            .map(|n| candidate(addr(from, n as u8)))
+            .map(|n| candidate(addr(from, n as u16)))
             .collect();
         self.introduce_with(to, &candidates);
     }

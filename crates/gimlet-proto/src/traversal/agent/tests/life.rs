@@ -4,7 +4,7 @@ use super::bench::{Bench, Side, direct};
 use super::{ms, secs};
 use crate::traversal::{Event, Route, SocketId};
 
-fn connected(sockets: u8) -> Bench {
+fn connected(sockets: u16) -> Bench {
     let mut bench = Bench::with_sockets(sockets);
     bench.direct_delay = ms(20);
     bench.relay_delay = ms(40);

@@ -19,7 +19,7 @@ fn nomination(id: u8, tie_breaker: u64) -> Vec<u8> {
     encode_check(&check, &seal, 0)
 }
 
-fn acceptor_route(socket: u8, theirs: u8) -> Route {
+fn acceptor_route(socket: u16, theirs: u16) -> Route {
     Route::Direct {
         socket: SocketId(socket),
         remote: addr(Side::Dialer, theirs),

@@ -75,7 +75,7 @@ fn apply(bench: &mut Bench, loss: &Rc<Cell<(u8, u8)>>, op: &Op) {
                 let via = match from {
                     0..100 => Route::Relay,
                     _ => Route::Direct {
-                        socket: crate::traversal::SocketId(from % 3),
+                        socket: crate::traversal::SocketId(u16::from(from % 3)),
                         remote: ([192, 0, 2, from], 9).into(),
                     },
                 };
@@ -104,7 +104,7 @@ proptest! {
 
     #[test]
     fn agents_stay_bounded_and_agree_once_packets_flow(
-        sockets in 1..=2u8,
+        sockets in 1..=2u16,
         delay in 0..60u64,
         strict in any::<bool>(),
         ops in prop::collection::vec(op(), 0..40),
