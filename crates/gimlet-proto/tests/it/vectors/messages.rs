@@ -186,39 +186,6 @@ pub(super) fn to_server() -> Vec<Example<ToServer>> {
             &["session: 0102030405060708"],
         ),
         (
-            "coordinate",
-            Coordinate {
-                session: SESSION,
-                hint: hint(Ports::Sequence {
-                    ip: "192.0.2.1".parse().unwrap(),
-                    next: 40001,
-                    step: -1,
-                    drift: 3,
-                }),
-            }
-            .into(),
-            &[
-                "session: 0102030405060708",
-                "round: 2",
-                NAT,
-                "ports: sequence 192.0.2.1, next 40001, step -1, drift 3",
-            ],
-        ),
-        (
-            "coordinate",
-            Coordinate {
-                session: SESSION,
-                hint: hint(Ports::Fixed("192.0.2.1:4660".parse().unwrap())),
-            }
-            .into(),
-            &[
-                "session: 0102030405060708",
-                "round: 2",
-                NAT,
-                "ports: fixed 192.0.2.1:4660",
-            ],
-        ),
-        (
             "path_report",
             PathReport {
                 session: SESSION,
@@ -255,6 +222,25 @@ pub(super) fn to_server() -> Vec<Example<ToServer>> {
             "watch",
             Watch { peer: bob() }.into(),
             &["peer: 32 bytes b2"],
+        ),
+        (
+            "coordinate",
+            Coordinate {
+                session: SESSION,
+                hint: hint(Ports::Sequence {
+                    ip: "192.0.2.1".parse().unwrap(),
+                    next: 40001,
+                    step: -1,
+                    drift: 3,
+                }),
+            }
+            .into(),
+            &[
+                "session: 0102030405060708",
+                "round: 2",
+                NAT,
+                "ports: sequence 192.0.2.1, next 40001, step -1, drift 3",
+            ],
         ),
     ]
 }
