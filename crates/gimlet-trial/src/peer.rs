@@ -1,0 +1,198 @@
+//! One side: its agent, its sockets, and what is counted of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use gimlet_proto::candidate::{Candidate, CandidateKind, NatClass};
+use gimlet_proto::secret::Credentials;
+use gimlet_proto::stun::{fragment_of, transaction_of};
+use gimlet_proto::traversal::{Agent, Config, Event, Family, Role, Route, SocketId};
+use gimlet_sim::{HostId, Rng};
+
+use crate::layout::Ground;
+
+/// Who.
+pub(super) const DIALER: usize = 0;
+/// See [`DIALER`].
+pub(super) const ACCEPTOR: usize = 1;
+
+/// Where an operating system's own choice of ports begins, and how many there are.
+const EPHEMERAL: (u16, u64) = (32_768, 28_232);
+
+/// What a side has sent directly so far, in datagrams.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Sent {
+    /// In all, to the other side.
+    pub(super) total: u32,
+    /// To ports that the other side neither announced nor was heard from.
+    pub(super) searching: u32,
+    /// To hosts that the other side neither announced nor was heard from. There must be none.
+    pub(super) astray: u32,
+}
+
+/// One side.
+pub(super) struct Peer {
+    pub(super) host: HostId,
+    pub(super) agent: Agent,
+    pub(super) nat: NatClass,
+    ip: IpAddr,
+    ports: BTreeMap<SocketId, u16>,
+    next_socket: u16,
+    dice: Rng,
+    /// How the server sees the first socket.
+    pub(super) reflexive: Option<SocketAddr>,
+    /// From where QUIC is taken.
+    allowed: BTreeSet<(SocketId, SocketAddr)>,
+    /// Endpoints the other side announced or was heard from.
+    known: BTreeSet<SocketAddr>,
+    /// Since when a direct path is selected.
+    pub(super) direct_since: Option<Instant>,
+    pub(super) settled: bool,
+    pub(super) sent: Sent,
+    /// A datagram of data arrived over a direct path.
+    pub(super) got_data: bool,
+}
+
+pub(super) fn credentials(who: usize) -> Credentials {
+    let byte = if who == DIALER { 1 } else { 2 };
+    Credentials {
+        fragment: [byte; 8],
+        password: [0x10 + byte; 16],
+    }
+}
+
+impl Peer {
+    pub(super) fn new(
+        who: usize,
+        ground: &Ground,
+        nat: NatClass,
+        mut dice: Rng,
+        now: Instant,
+    ) -> Self {
+        let role = match who {
+            DIALER => Role::Controlling,
+            _ => Role::Controlled,
+        };
+        let mut seed = [0; 32];
+        for bytes in seed.chunks_exact_mut(8) {
+            bytes.copy_from_slice(&dice.next_u64().to_be_bytes());
+        }
+        let sockets = [(SocketId(0), Family::V4)];
+        let agent = Agent::new(
+            Config::default(),
+            role,
+            credentials(who),
+            &sockets,
+            seed,
+            now,
+        );
+        let mut peer = Self {
+            host: ground.host,
+            agent,
+            nat,
+            ip: ground.ip,
+            ports: BTreeMap::new(),
+            next_socket: 0,
+            dice,
+            reflexive: None,
+            allowed: BTreeSet::new(),
+            known: BTreeSet::new(),
+            direct_since: None,
+            settled: false,
+            sent: Sent::default(),
+            got_data: false,
+        };
+        peer.open_socket();
+        peer
+    }
+
+    /// Binds one more socket to a port as an operating system chooses it.
+    pub(super) fn open_socket(&mut self) -> SocketId {
+        let port = loop {
+            let port = EPHEMERAL.0 + self.dice.below(EPHEMERAL.1) as u16;
+            if !self.ports.values().any(|taken| *taken == port) {
+                break port;
+            }
+        };
+        let id = SocketId(self.next_socket);
+        self.next_socket += 1;
+        self.ports.insert(id, port);
+        id
+    }
+
+    /// Where a socket is bound; `None` once it is closed.
+    pub(super) fn address_of(&self, socket: SocketId) -> Option<SocketAddr> {
+        let port = self.ports.get(&socket)?;
+        Some(SocketAddr::new(self.ip, *port))
+    }
+
+    /// The socket bound there.
+    pub(super) fn socket_at(&self, addr: SocketAddr) -> Option<SocketId> {
+        let bound = |(_, port): &(_, &u16)| **port == addr.port();
+        self.ports.iter().find(bound).map(|(id, _)| *id)
+    }
+
+    /// What this side announces.
+    pub(super) fn candidates(&self) -> Vec<Candidate> {
+        let host = self.address_of(SocketId(0)).map(|addr| Candidate {
+            kind: CandidateKind::Host,
+            addr,
+        });
+        let seen = self.reflexive.map(|addr| Candidate {
+            kind: CandidateKind::ServerReflexive,
+            addr,
+        });
+        let mut candidates: Vec<_> = host.into_iter().chain(seen).collect();
+        candidates.dedup_by_key(|c| c.addr);
+        candidates
+    }
+
+    /// The other side announced these.
+    pub(super) fn note_announced(&mut self, candidates: &[Candidate]) {
+        self.known.extend(candidates.iter().map(|c| c.addr));
+    }
+
+    /// The other side was heard from there.
+    pub(super) fn note_heard(&mut self, remote: SocketAddr) {
+        self.known.insert(remote);
+    }
+
+    /// Whether a datagram is for the agent, as the engine tells sessions apart.
+    pub(super) fn is_for_agent(&self, who: usize, datagram: &[u8]) -> bool {
+        fragment_of(datagram) == Some(credentials(who).fragment)
+            || transaction_of(datagram).is_some_and(|id| self.agent.owns(&id))
+    }
+
+    pub(super) fn count_sent(&mut self, remote: SocketAddr) {
+        self.sent.total += 1;
+        if !self.known.contains(&remote) {
+            self.sent.searching += 1;
+            let near = |known: &SocketAddr| known.ip() == remote.ip();
+            self.sent.astray += u32::from(!self.known.iter().any(near));
+        }
+    }
+
+    pub(super) fn takes_quic(&self, socket: SocketId, remote: SocketAddr) -> bool {
+        self.allowed.contains(&(socket, remote))
+    }
+
+    pub(super) fn note(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Allowed { socket, remote } => {
+                self.allowed.insert((socket, remote));
+            }
+            Event::Disallowed { socket, remote } => {
+                self.allowed.remove(&(socket, remote));
+            }
+            Event::Selected { route, .. } => {
+                self.direct_since = match route {
+                    Route::Relay => None,
+                    Route::Direct { .. } => self.direct_since.or(Some(now)),
+                };
+            }
+            Event::Settled(_) => self.settled = true,
+            _ => (),
+        }
+    }
+}
