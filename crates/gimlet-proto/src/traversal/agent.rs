@@ -4,6 +4,7 @@ mod choice;
 mod remote;
 mod requests;
 mod responses;
+mod searching;
 mod sending;
 mod settling;
 mod timers;
@@ -20,6 +21,7 @@ use super::config::{ANSWERS_PER_SECOND, CHECKS_AT_ONCE, CHECKS_PER_SECOND, MAX_Q
 use super::entropy::Entropy;
 use super::path::{Origin, Path, State};
 use super::rank::Rank;
+use super::search::Search;
 use super::{Config, Dropped, Event, Family, Outcome, Role, Route, SocketId, Transmit};
 use crate::candidate::{Candidate, MAX_CANDIDATES, NatClass};
 use crate::secret::Credentials;
@@ -71,6 +73,7 @@ pub struct Agent {
     pacer_at: Option<Instant>,
     hold_until: Option<Instant>,
     attempt: Attempt,
+    search: Search,
     outcome: Outcome,
     events: VecDeque<Event>,
     transmits: VecDeque<Transmit>,
@@ -115,6 +118,7 @@ impl Agent {
             pacer_at: None,
             hold_until: None,
             attempt: Attempt::NotStarted,
+            search: Search::new(now),
             outcome: Outcome::default(),
             events: VecDeque::new(),
             transmits: VecDeque::new(),
@@ -182,6 +186,10 @@ impl Agent {
         now: Instant,
     ) -> Result<(), Dropped> {
         let via = via.canonical();
+        if self.handle_sample(via, datagram, now).is_some() {
+            self.finish(now);
+            return Ok(());
+        }
         let incoming = decode_check(datagram).ok_or(Dropped::Malformed)?;
         let taken = match incoming.body {
             Body::Request { .. } => self.handle_request(via, &incoming, now),
@@ -252,6 +260,7 @@ impl Agent {
         }
         self.relay().state = State::Idle;
         self.check_relay(now);
+        self.search.reset();
         self.attempt = Attempt::NotStarted;
         self.begin_attempt(now);
         self.step(selected, now);
@@ -285,6 +294,7 @@ impl Agent {
             .chain(self.pacer_at)
             .chain(self.lead.repeat_at())
             .chain(self.settle_at())
+            .chain(self.search_timeout())
             .min()
     }
 
@@ -293,6 +303,7 @@ impl Agent {
         self.outstanding
             .iter()
             .any(|sent| sent.transaction == *transaction)
+            || self.owns_sample(transaction)
     }
 
     /// Over what to send now. The relay until something better is found.
@@ -310,9 +321,10 @@ impl Agent {
         self.outcome
     }
 
-    /// What every input ends with: choose, then see whether the attempt is over.
+    /// What every input ends with: choose, search if need be, then see whether the attempt is over.
     fn finish(&mut self, now: Instant) {
         self.choose(now);
+        self.drive_search(now);
         self.settle(now);
     }
 

@@ -17,6 +17,9 @@ pub struct Config {
     /// path, longer costs that much for a lost or early check. Where both sides are known to be near,
     /// some round trips.
     pub first_retry: Duration,
+    /// Whether to search for a port where plain checks cannot join the two. Default true: some 100
+    /// packets a second for half a minute at most.
+    pub search: bool,
     /// Gap between consent checks on the selected direct path. Default 5 s (RFC 7675 section 5.1).
     pub consent_interval: Duration,
     /// A path without any answer for this long is dead. Default 30 s (RFC 7675 section 5.1).
@@ -32,6 +35,7 @@ impl Default for Config {
             allow_loopback: false,
             check_timeout: Duration::from_secs(10),
             first_retry: Duration::from_millis(50),
+            search: true,
             consent_interval: Duration::from_secs(5),
             consent_timeout: Duration::from_secs(30),
             keepalive_interval: Duration::from_secs(15),

@@ -3,10 +3,15 @@
 use std::fmt;
 use std::time::Duration;
 
+use bincode::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
+use super::search::SearchOutcome;
+
 /// How a direct path was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Strategy {
     /// An interface address: same machine, same network, or no NAT.
@@ -47,7 +52,9 @@ impl fmt::Display for Strategy {
 }
 
 /// The part of an attempt that failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
     /// Collecting addresses to try.
@@ -76,7 +83,9 @@ impl fmt::Display for Stage {
 }
 
 /// Why there is no direct path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
     /// This side offers no socket for direct paths.
@@ -139,7 +148,9 @@ impl fmt::Display for Reason {
 }
 
 /// Where and why an attempt failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode, Serialize, Deserialize,
+)]
 pub struct Failure {
     /// Where.
     pub stage: Stage,
@@ -198,4 +209,6 @@ pub struct Outcome {
     pub counts: Counts,
     /// Why there is none, once the attempt is over.
     pub failure: Option<Failure>,
+    /// What a search for a port came to, if there was one.
+    pub search: SearchOutcome,
 }

@@ -129,6 +129,8 @@ pub(super) struct Path {
     pub(super) send_failures: u32,
     /// How often it died lately; each time makes its way back longer.
     pub(super) deaths: u32,
+    /// The search that it was found by.
+    pub(super) found_by: Option<Strategy>,
     /// Checks that incoming ones may still trigger.
     pub(super) triggers: u32,
 }
@@ -152,6 +154,7 @@ impl Path {
             answers: 0,
             send_failures: 0,
             deaths: 0,
+            found_by: None,
             triggers: TRIGGERS,
         }
     }
@@ -232,6 +235,9 @@ impl Path {
 
     /// How it was found.
     pub(super) fn strategy(&self, local: &[crate::candidate::Candidate]) -> Option<Strategy> {
+        if self.found_by.is_some() {
+            return self.found_by;
+        }
         super::rank::strategy(self.origin.kind(), self.rank, self.mapped, local)
     }
 }

@@ -98,7 +98,7 @@ impl Agent {
     /// Adds the path that a valid check came over. At the limit the oldest of its kind that is of no
     /// use makes room; `false` if there is none.
     pub(super) fn learn(&mut self, route: Route, sender: [u8; 8], now: Instant) -> bool {
-        let Route::Direct { remote, .. } = route else {
+        let Route::Direct { socket, remote } = route else {
             return false;
         };
         let learned = |path: &&Path| matches!(path.origin, Origin::Learned { .. });
@@ -125,11 +125,13 @@ impl Agent {
         }
         let rank = Rank::of(CandidateKind::PeerReflexive, remote, &self.local);
         let origin = Origin::Learned { at: now, sender };
-        self.paths.insert(route, Path::new(route, origin, rank));
+        let mut path = Path::new(route, origin, rank);
+        path.found_by = self.search.strategy_of(socket, remote);
+        self.paths.insert(route, path);
         true
     }
 
-    fn remove(&mut self, route: Route) {
+    pub(super) fn remove(&mut self, route: Route) {
         let removed = self.paths.remove(&route);
         if let (Some(path), Route::Direct { socket, remote }) = (removed, route)
             && path.allowed

@@ -7,7 +7,7 @@ use crate::candidate::is_sendable;
 use crate::stun::{Answer, Body, CheckRole, Incoming, TransactionId, encode_answer};
 use crate::traversal::config::MAX_SEEN;
 use crate::traversal::path::{Size, State};
-use crate::traversal::{Dropped, Event, Role, Route, Transmit};
+use crate::traversal::{Dropped, Event, Family, Role, Route, Transmit};
 
 impl Agent {
     /// Takes a check. Nothing of it is believed, and nothing answered, before its integrity is
@@ -56,8 +56,12 @@ impl Agent {
         let Route::Direct { socket, remote } = via else {
             return Ok(());
         };
-        let ours = self.sockets.iter().find(|(id, _)| *id == socket);
-        let (_, family) = ours.ok_or(Dropped::UnknownSocket)?;
+        let own = self.sockets.iter().find(|(id, _)| *id == socket);
+        let family = match own {
+            Some((_, family)) => *family,
+            None if self.search.has(socket) => Family::V4,
+            None => return Err(Dropped::UnknownSocket),
+        };
         let sendable = is_sendable(remote, self.config.allow_loopback) && family.reaches(remote);
         sendable.then_some(()).ok_or(Dropped::Unsendable)
     }

@@ -44,6 +44,14 @@ impl Agent {
         if let Some(number) = sent.nomination {
             self.lead.answered(number);
         }
+        // What a search hit, a path that was not known.
+        if !self.paths.contains_key(&via) {
+            let sender = self
+                .remote
+                .as_ref()
+                .map_or([0; 8], |remote| remote.fragment);
+            self.learn(via, sender, now);
+        }
         let enough = self.enough(via);
         let next_at = self.next_check_at(via, now);
         // A shorter answer does not prove that full-size datagrams come back.
@@ -57,6 +65,7 @@ impl Agent {
             path.answered(rtt, size, enough, next_at, now);
         }
         self.allow(via);
+        self.burst(now);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::Agent;
+use crate::candidate::is_sendable;
 use crate::stun::{Check, CheckRole, TransactionId, encode_check};
 use crate::traversal::config::MAX_OUTSTANDING;
 use crate::traversal::path::Size;
@@ -35,13 +36,26 @@ impl Agent {
         self.transmit_check(route, Size::Small, Some(number), now);
     }
 
+    /// Sends a check of the search, which has a budget of its own.
+    pub(super) fn send_probe(&mut self, route: Route, now: Instant) {
+        let Route::Direct { remote, .. } = route else {
+            return;
+        };
+        if is_sendable(remote, self.config.allow_loopback) {
+            self.put_on_wire(route, Size::Small, None, now);
+        }
+    }
+
     fn transmit_check(&mut self, route: Route, size: Size, nomination: Option<u32>, now: Instant) {
+        if self.remote.is_some() && self.checks.take(now) {
+            self.put_on_wire(route, size, nomination, now);
+        }
+    }
+
+    fn put_on_wire(&mut self, route: Route, size: Size, nomination: Option<u32>, now: Instant) {
         let Some(remote) = &self.remote else {
             return;
         };
-        if !self.checks.take(now) {
-            return;
-        }
         let tie_breaker = u64::from(self.session_word) << 32 | u64::from(self.lead.number());
         let check = Check {
             transaction: self.entropy.transaction(),

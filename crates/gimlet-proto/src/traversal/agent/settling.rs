@@ -40,6 +40,8 @@ impl Agent {
     /// When a running attempt is over whatever happens.
     pub(super) fn settle_at(&self) -> Option<Instant> {
         match self.attempt {
+            // A search has its own end.
+            Attempt::Running { .. } if self.search.is_active() => None,
             Attempt::Running { since } => {
                 Some(since + self.config.check_timeout + NOMINATION_GRACE)
             }
@@ -55,7 +57,8 @@ impl Agent {
             Attempt::Running { .. } => {
                 let direct = || self.paths.values().filter(|p| p.route.is_direct());
                 let open = |p: &Path| p.is_pending() || p.is_valid();
-                success || !direct().any(open) || self.settle_at().is_some_and(|at| at <= now)
+                let hopeless = !direct().any(open) && !self.search.is_active();
+                success || hopeless || self.settle_at().is_some_and(|at| at <= now)
             }
             Attempt::Settled => late_success,
         };

@@ -1,0 +1,516 @@
+//! How a search goes from round to round: by what it is told and by the clock.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use super::plan::{self, Kind, Plan, Shape};
+use super::samples::ports_of;
+use super::{Action, Round, Search, SearchEnd, Stage, View};
+use crate::hint::{Hint, Ports};
+use crate::stun::TransactionId;
+use crate::traversal::entropy::Entropy;
+use crate::traversal::{Role, SocketId};
+
+/// Packets a second that one search may send: 15 kB/s, less than a voice call.
+pub(super) const PACKETS_PER_SECOND: u32 = 100;
+
+/// Packets that may go out at once: the openings of a predicted round, which others' packets must
+/// not come between.
+pub(super) const PACKETS_AT_ONCE: u32 = 40;
+
+/// How long plain checks are waited for where they may work: nine in ten that ever do have by then.
+const PLAIN_FIRST: Duration = Duration::from_secs(2);
+
+/// How long sockets may take to open, and samples to be answered. A lost sample is repeated.
+const PREPARATION: Duration = Duration::from_secs(2);
+const SAMPLE_REPEAT: Duration = Duration::from_millis(150);
+const SAMPLE_TIME: Duration = Duration::from_millis(1200);
+
+/// How long the other side may take to answer a hint, besides the way there and back: its sockets
+/// and samples.
+const ANSWER_TIME: Duration = Duration::from_secs(4);
+
+/// Until the side that answered gives up waiting for another round.
+const NEXT_ROUND: Duration = Duration::from_secs(6);
+
+/// How soon a busy host is asked again.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Rounds answered without a path between: more than a well-behaved dialer ever begins.
+const MAX_ROUNDS: u32 = 12;
+
+/// Taken for the round trip over the relay while it is not known.
+const USUAL_RTT: Duration = Duration::from_millis(100);
+
+/// Packets of one round toward an address that the server does not hear the other side from.
+const UNVOUCHED: u32 = 16;
+
+/// Lengths, rates and bounds of a round.
+struct Terms {
+    rounds: u32,
+    length: Duration,
+    /// Between two packets.
+    pace: Duration,
+    /// Between two passes over the same sockets or ports.
+    pause: Duration,
+    packets: u32,
+}
+
+fn terms(kind: Kind, rtt: Duration) -> Terms {
+    let ms = Duration::from_millis;
+    match kind {
+        Kind::Fresh => Terms {
+            rounds: 2,
+            length: ms(400) + 3 * rtt,
+            pace: ms(50),
+            pause: ms(50),
+            packets: 12,
+        },
+        // Openings follow each other closely, so that few of others' mappings come between.
+        Kind::Predict => Terms {
+            rounds: 6,
+            length: ms(600) + 3 * rtt,
+            pace: ms(2),
+            pause: ms(150),
+            packets: 200,
+        },
+        // The whole budget; openings are repeated before a NAT forgets them.
+        Kind::Birthday { wide: true } => Terms {
+            rounds: 1,
+            length: ms(25_000),
+            pace: ms(10),
+            pause: ms(8_000),
+            packets: 2_500,
+        },
+        Kind::Birthday { wide: false } => Terms {
+            rounds: 2,
+            length: ms(6_000) + 2 * rtt,
+            pace: ms(10),
+            pause: ms(3_000),
+            packets: 600,
+        },
+    }
+}
+
+impl Search {
+    /// When [`tick`](Self::tick) has something to do.
+    pub(in crate::traversal) fn poll_timeout(&self, view: &View) -> Option<Instant> {
+        match &self.stage {
+            Stage::Idle => self.due_at(view),
+            Stage::Wanted => None,
+            Stage::Opening { until } | Stage::Offered { until } | Stage::Resting { until } => {
+                Some(*until)
+            }
+            Stage::Sampling {
+                repeat_at, until, ..
+            } => Some(*repeat_at.min(until)),
+            Stage::Running(round) => Some(round.next_at.min(round.until)),
+        }
+    }
+
+    /// When the dialer's side should begin, if at all.
+    fn due_at(&self, view: &View) -> Option<Instant> {
+        let since = view.trying_since?;
+        let able = self.facts.server.is_some() && self.facts.own.is_some();
+        if view.role != Role::Controlling || self.over || !able || view.direct.is_some() {
+            return None;
+        }
+        match plan::is_needed(view.local_nat, view.remote_nat) {
+            true => Some(since),
+            false => Some(since + PLAIN_FIRST),
+        }
+    }
+
+    /// Does what is due.
+    pub(in crate::traversal) fn tick(&mut self, view: &View, now: Instant) {
+        if let Some(kept) = view.direct {
+            return self.succeed(kept, now);
+        }
+        match &mut self.stage {
+            Stage::Idle => {
+                if self.due_at(view).is_some_and(|at| at <= now) {
+                    self.want(view);
+                }
+            }
+            Stage::Wanted => (),
+            Stage::Opening { until } => {
+                if *until <= now {
+                    self.fail(SearchEnd::Unable, view, now);
+                }
+            }
+            Stage::Sampling {
+                repeat_at, until, ..
+            } => {
+                if *until <= now {
+                    self.offer(view, now);
+                } else if *repeat_at <= now {
+                    *repeat_at = now + SAMPLE_REPEAT;
+                    self.repeat_samples();
+                }
+            }
+            Stage::Offered { until } => {
+                if *until <= now {
+                    self.fail(SearchEnd::Unanswered, view, now);
+                }
+            }
+            Stage::Running(round) if round.until <= now => self.end_round(view, now),
+            Stage::Running(_) => self.send_due(view, now),
+            Stage::Resting { until } => {
+                if *until <= now {
+                    match view.role {
+                        Role::Controlling => self.begin_round(self.round + 1, view, now),
+                        Role::Controlled => self.fail(SearchEnd::Exhausted, view, now),
+                    }
+                }
+            }
+        }
+    }
+
+    fn want(&mut self, view: &View) {
+        let shapes = (plan::shape(view.local_nat), plan::shape(view.remote_nat));
+        if plan::kind(shapes.0, shapes.1).is_none() {
+            self.over = true;
+            self.outcome.ended = Some(SearchEnd::Infeasible);
+            return;
+        }
+        self.stage = Stage::Wanted;
+        self.actions.push_back(Action::Want);
+    }
+
+    /// The owner lets it begin.
+    pub(in crate::traversal) fn permit(&mut self, view: &View, now: Instant) {
+        if self.stage == Stage::Wanted {
+            self.begin_round(self.round + 1, view, now);
+        }
+    }
+
+    fn begin_round(&mut self, round: u32, view: &View, now: Instant) {
+        self.round = round;
+        self.played += 1;
+        self.outcome.rounds += 1;
+        self.outcome.ended = None;
+        self.started_at.get_or_insert(now);
+        self.close_all_but(None);
+        self.mine = None;
+        let theirs = self.theirs.filter(|hint| hint.round == round);
+        let their_shape = match theirs.map(|hint| plan::shape_of(&hint.ports)) {
+            Some(Some(told)) => told,
+            Some(None) => return self.fail(SearchEnd::Infeasible, view, now),
+            None => plan::shape(view.remote_nat),
+        };
+        let Some(kind) = plan::kind(plan::shape(view.local_nat), their_shape) else {
+            return self.fail(SearchEnd::Infeasible, view, now);
+        };
+        self.found_by = Some(kind);
+        self.outcome.strategy = Some(kind.strategy());
+        match plan::sockets(plan::shape(view.local_nat), kind) {
+            0 => {
+                if let Some((socket, seen)) = self.facts.own {
+                    self.told_from = Some(socket);
+                    self.mine = Some(Ports::Fixed(seen));
+                }
+                self.offer(view, now);
+            }
+            count => {
+                self.stage = Stage::Opening {
+                    until: now + PREPARATION,
+                };
+                self.actions.push_back(Action::Open(count));
+            }
+        }
+    }
+
+    /// Takes the sockets asked for, each with its local port; fewer than asked for will do.
+    pub(in crate::traversal) fn handle_sockets(
+        &mut self,
+        sockets: &[(SocketId, u16)],
+        view: &View,
+        entropy: &mut Entropy,
+        now: Instant,
+    ) {
+        if !matches!(self.stage, Stage::Opening { .. }) {
+            let late = sockets.iter().map(|(id, _)| *id).collect();
+            return self.actions.push_back(Action::Close(late));
+        }
+        self.sockets = sockets.iter().map(|(id, _)| *id).collect();
+        self.outcome.sockets = self.outcome.sockets.max(sockets.len() as u32);
+        self.told_from = self.sockets.first().copied();
+        let (Some(&(_, port)), Some((_, seen))) = (sockets.first(), self.facts.own) else {
+            return self.fail(SearchEnd::Unable, view, now);
+        };
+        let shape = plan::shape(view.local_nat);
+        if shape == Shape::Preserved {
+            self.mine = Some(Ports::Fixed(SocketAddr::new(seen.ip(), port)));
+        }
+        match plan::samples(shape) {
+            0 => self.offer(view, now),
+            count => self.sample(count, entropy, now),
+        }
+    }
+
+    fn sample(&mut self, count: usize, entropy: &mut Entropy, now: Instant) {
+        let asked: Vec<_> = self
+            .sockets
+            .iter()
+            .take(count)
+            .map(|&socket| (entropy.transaction(), socket))
+            .collect();
+        self.stage = Stage::Sampling {
+            seen: vec![None; asked.len()],
+            asked,
+            repeat_at: now + SAMPLE_REPEAT,
+            until: now + SAMPLE_TIME,
+        };
+        self.repeat_samples();
+    }
+
+    /// Asks for the samples that were not answered, in order.
+    fn repeat_samples(&mut self) {
+        let (Stage::Sampling { asked, seen, .. }, Some(server)) = (&self.stage, self.facts.server)
+        else {
+            return;
+        };
+        for (&(transaction, socket), seen) in asked.iter().zip(seen) {
+            if seen.is_none() {
+                self.outcome.packets += 1;
+                self.actions.push_back(Action::Sample {
+                    socket,
+                    server,
+                    transaction,
+                });
+            }
+        }
+    }
+
+    /// Takes the answer to a sample.
+    pub(in crate::traversal) fn handle_sample(
+        &mut self,
+        transaction: TransactionId,
+        mapped: SocketAddr,
+        view: &View,
+        now: Instant,
+    ) {
+        let Stage::Sampling { asked, seen, .. } = &mut self.stage else {
+            return;
+        };
+        if let Some(nth) = asked.iter().position(|(id, _)| *id == transaction) {
+            seen[nth] = Some(mapped);
+        }
+        if seen.iter().all(Option::is_some) {
+            self.offer(view, now);
+        }
+    }
+
+    /// Tells the other side where we are, and begins where it has told already.
+    fn offer(&mut self, view: &View, now: Instant) {
+        let ports = match (self.mine, &self.stage, self.facts.own) {
+            (Some(told), ..) => told,
+            (None, Stage::Sampling { seen, .. }, _) => {
+                let seen: Vec<_> = seen.iter().flatten().copied().collect();
+                match (plan::shape(view.local_nat), seen.first()) {
+                    (Shape::Fixed, Some(&seen)) => Ports::Fixed(seen),
+                    _ => ports_of(view.local_nat.allocation, self.facts.ports, &seen),
+                }
+            }
+            (None, _, Some((_, seen))) => {
+                ports_of(view.local_nat.allocation, self.facts.ports, &[seen])
+            }
+            (None, _, None) => Ports::Unknown,
+        };
+        if plan::shape_of(&ports).is_none() {
+            return self.fail(SearchEnd::Unable, view, now);
+        }
+        self.mine = Some(ports);
+        self.say(ports, view);
+        match self.theirs.filter(|hint| hint.round == self.round) {
+            Some(theirs) => self.run(theirs, view, now),
+            None => {
+                let until = now + ANSWER_TIME + 2 * view.relay_rtt.unwrap_or(USUAL_RTT);
+                self.stage = Stage::Offered { until };
+            }
+        }
+    }
+
+    fn say(&mut self, ports: Ports, view: &View) {
+        self.actions.push_back(Action::Say(Hint {
+            round: self.round,
+            nat: view.local_nat,
+            ports,
+        }));
+    }
+
+    /// Takes the other side's word. The caller has the owner's permission to search.
+    pub(in crate::traversal) fn handle_hint(
+        &mut self,
+        hint: Hint,
+        observed: IpAddr,
+        view: &View,
+        now: Instant,
+    ) {
+        self.observed = Some(observed.to_canonical());
+        match view.role {
+            Role::Controlling => {
+                if hint.round != self.round || !matches!(self.stage, Stage::Offered { .. }) {
+                    return;
+                }
+                match hint.ports {
+                    Ports::Busy if self.played < MAX_ROUNDS => {
+                        self.stage = Stage::Resting { until: now + BUSY };
+                    }
+                    Ports::Busy | Ports::Unknown => self.fail(SearchEnd::Unanswered, view, now),
+                    _ => {
+                        self.theirs = Some(hint);
+                        self.run(hint, view, now);
+                    }
+                }
+            }
+            Role::Controlled => {
+                let able = self.facts.server.is_some() && self.facts.own.is_some();
+                if hint.round <= self.round || view.direct.is_some() {
+                    if self.stage == Stage::Idle {
+                        self.actions.push_back(Action::Over);
+                    }
+                    return;
+                }
+                self.theirs = Some(hint);
+                if !able || self.played >= MAX_ROUNDS {
+                    self.round = hint.round;
+                    return self.fail(SearchEnd::Unable, view, now);
+                }
+                self.begin_round(hint.round, view, now);
+            }
+        }
+    }
+
+    fn run(&mut self, theirs: Hint, view: &View, now: Instant) {
+        let Some(plan) = plan::plan(plan::shape(view.local_nat), &theirs.ports) else {
+            return self.fail(SearchEnd::Infeasible, view, now);
+        };
+        let their_shape = plan::shape_of(&theirs.ports);
+        let told = their_shape.and_then(|told| plan::kind(plan::shape(view.local_nat), told));
+        // What the NATs promised says more than an endpoint does, unless it came out otherwise.
+        let promised = self.found_by.filter(|kind| *kind != Kind::Fresh);
+        let Some(kind) = told
+            .filter(|kind| *kind != Kind::Fresh)
+            .or(promised)
+            .or(told)
+        else {
+            return self.fail(SearchEnd::Infeasible, view, now);
+        };
+        self.found_by = Some(kind);
+        self.outcome.strategy = Some(kind.strategy());
+        let rtt = view.relay_rtt.unwrap_or(USUAL_RTT);
+        // Whoever speaks last is early by the way its word takes; on every other attempt of two
+        // fixed endpoints the other side is, because that may be what went wrong.
+        let last = view.role == Role::Controlled;
+        let swapped = kind == Kind::Fresh && self.round % 2 == 0;
+        let hold = match last != swapped {
+            true => rtt / 2,
+            false => Duration::ZERO,
+        };
+        self.stage = Stage::Running(Round {
+            kind,
+            plan,
+            next_at: now + hold,
+            sent: 0,
+            until: now + hold + terms(kind, rtt).length,
+        });
+        self.send_due(view, now);
+    }
+
+    fn send_due(&mut self, view: &View, now: Instant) {
+        let Stage::Running(round) = &mut self.stage else {
+            return;
+        };
+        let terms = terms(round.kind, view.relay_rtt.unwrap_or(USUAL_RTT));
+        let remote = match &round.plan {
+            Plan::Open { target } => target.ip(),
+            Plan::Probe { ip, .. } => *ip,
+        };
+        let most = match self.observed == Some(remote.to_canonical()) {
+            true => terms.packets,
+            false => UNVOUCHED,
+        };
+        while round.next_at <= now {
+            if round.sent >= most {
+                round.next_at = round.until;
+                break;
+            }
+            if !self.budget.take(now) {
+                round.next_at = self.budget.ready_at(now);
+                break;
+            }
+            let nth = round.sent;
+            let (socket, remote, in_pass) = match &mut round.plan {
+                Plan::Open { target } => {
+                    let count = self.sockets.len().max(1) as u32;
+                    let own = self.sockets.get((nth % count) as usize).copied();
+                    (own.or(self.told_from), *target, count)
+                }
+                Plan::Probe { ip, ports } => {
+                    let count = ports.len();
+                    (self.told_from, SocketAddr::new(*ip, ports.next()), count)
+                }
+            };
+            round.sent += 1;
+            self.outcome.packets += 1;
+            let pause = match round.sent % in_pass {
+                0 => terms.pause,
+                _ => terms.pace,
+            };
+            round.next_at = now + pause;
+            if let Some(socket) = socket {
+                self.actions.push_back(Action::Check { socket, remote });
+            }
+        }
+    }
+
+    fn end_round(&mut self, view: &View, now: Instant) {
+        let rounds = match &self.stage {
+            Stage::Running(round) => terms(round.kind, USUAL_RTT).rounds,
+            _ => 0,
+        };
+        match view.role {
+            Role::Controlling if self.played >= rounds => {
+                self.fail(SearchEnd::Exhausted, view, now);
+            }
+            Role::Controlling => self.begin_round(self.round + 1, view, now),
+            Role::Controlled => {
+                self.stage = Stage::Resting {
+                    until: now + NEXT_ROUND,
+                }
+            }
+        }
+    }
+
+    fn succeed(&mut self, kept: Option<SocketId>, now: Instant) {
+        self.over = false;
+        self.played = 0;
+        if self.stage != Stage::Idle {
+            self.note_time(now);
+            self.stage = Stage::Idle;
+            self.theirs = None;
+            self.actions.push_back(Action::Over);
+            self.close_all_but(kept);
+        }
+    }
+
+    fn fail(&mut self, why: SearchEnd, view: &View, now: Instant) {
+        self.note_time(now);
+        // The other side waits for a word of ours.
+        let owed = self.mine.is_none() && self.theirs.is_some_and(|t| t.round == self.round);
+        if owed {
+            self.say(Ports::Unknown, view);
+        }
+        self.outcome.ended = Some(why);
+        self.over = true;
+        self.stop();
+        self.actions.push_back(Action::Over);
+    }
+
+    fn note_time(&mut self, now: Instant) {
+        if let Some(started_at) = self.started_at {
+            self.outcome.took = now.saturating_duration_since(started_at);
+        }
+    }
+}
