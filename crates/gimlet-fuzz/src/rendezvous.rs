@@ -12,14 +12,16 @@ use gimlet_proto::hint::{Hint, Ports};
 use gimlet_proto::id::PeerId;
 use gimlet_proto::limit::Rate;
 use gimlet_proto::message::{
-    Accept, Candidates, CloseSession, Coordinate, Introduce, List, NatReport, PathKind, PathReport,
-    RefuseReason, Refused, ReleaseName, Resolve, SignIn, SignOut, ToPeer, ToServer, Watch,
+    Accept, AskStats, Candidates, CloseSession, Coordinate, Introduce, List, NatReport, Outcome,
+    PathKind, PathReport, RefuseReason, Refused, ReleaseName, Resolve, SignIn, SignOut, ToPeer,
+    ToServer, Watch,
 };
 use gimlet_proto::name::Name;
 use gimlet_proto::relay;
 use gimlet_proto::rendezvous::config::NameLimits;
 use gimlet_proto::rendezvous::{Access, CloseReason, Config, ConnId, Output, Rendezvous};
 use gimlet_proto::secret::{Credentials, RelaySecret, SessionId};
+use gimlet_proto::stats::Attempt;
 use gimlet_proto::wire::{MAX_RECORD, Reader, Record, encode};
 
 use crate::input::Input;
@@ -119,7 +121,7 @@ impl Bench {
             6 => self.let_run(input.span()),
             7 => {
                 // As it comes off the wire.
-                let (kind, body) = (u16::from(input.byte() & 15), input.bytes());
+                let (kind, body) = (u16::from(input.byte() & 31), input.bytes());
                 if let Ok(Some(message)) = ToServer::from_parts(kind, body) {
                     self.say(input, message);
                 }
@@ -258,7 +260,7 @@ fn message(input: &mut Input) -> ToServer {
     let session = session(input.byte() & 7);
     let peer = peer(input.byte() & 7);
     let id = u32::from(input.byte());
-    match input.byte() % 19 {
+    match input.byte() % 21 {
         0..=3 => SignIn {
             id,
             token: input.bool().then(|| TOKEN.to_owned()),
@@ -327,6 +329,15 @@ fn message(input: &mut Input) -> ToServer {
             }
             .into(),
         },
+        18 => Outcome {
+            session,
+            attempt: Attempt {
+                packets: input.u16().into(),
+                ..Attempt::default()
+            },
+        }
+        .into(),
+        19 => AskStats { id }.into(),
         _ => match name(input) {
             Some(name) => ReleaseName { name }.into(),
             None => SignOut {}.into(),

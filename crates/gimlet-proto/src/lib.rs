@@ -16,6 +16,7 @@ pub mod name;
 pub mod relay;
 pub mod rendezvous;
 pub mod secret;
+pub mod stats;
 pub mod stun;
 pub mod traversal;
 pub mod wire;

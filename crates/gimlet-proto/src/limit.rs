@@ -44,7 +44,8 @@ impl Bucket {
         within
     }
 
-    fn is_full(&self, now: Instant) -> bool {
+    /// Whether it is as if nothing had ever been taken.
+    pub(crate) fn is_full(&self, now: Instant) -> bool {
         self.full_at.is_none_or(|full_at| full_at <= now)
     }
 }

@@ -13,6 +13,7 @@ use crate::hint::Hint;
 use crate::id::PeerId;
 use crate::name::Name;
 use crate::secret::{Credentials, RelaySecret, SessionId};
+use crate::stats::{Attempt, Summary};
 use crate::wire::records;
 
 /// ALPN of the control session.
@@ -56,6 +57,10 @@ records! {
         Watch(Watch) = 13,
         /// What the other side needs to know for a search. Passed on to it.
         Coordinate(Coordinate) = 14,
+        /// What came of an attempt at a direct path, for the statistics. Sent by the dialer.
+        Outcome(Outcome) = 15,
+        /// Asks for the server's statistics; answered by [`ToPeer::Stats`] or [`ToPeer::Failed`].
+        AskStats(AskStats) = 16,
     }
 }
 
@@ -87,6 +92,8 @@ records! {
         Draining(Draining) = 1011,
         /// What the other side says for a search.
         Coordinated(Coordinated) = 1012,
+        /// The server's statistics.
+        Stats(Stats) = 1013,
     }
 }
 
@@ -129,6 +136,8 @@ pub struct SignedIn {
     pub observed: SocketAddr,
     /// UDP ports that answer STUN at the server's address besides the main one.
     pub stun_ports: Vec<u16>,
+    /// The server's clock, seconds since 1970.
+    pub time_s: u64,
 }
 
 /// Leaves.
@@ -322,7 +331,7 @@ pub struct Refused {
 }
 
 /// Why an introduction did not come about. New reasons are appended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
 pub enum RefuseReason {
     /// The peer is not signed in.
     Offline,
@@ -411,6 +420,34 @@ pub struct Coordinated {
     pub hint: Hint,
     /// From which address the server hears the other side, so that it cannot name a stranger's.
     pub observed: IpAddr,
+}
+
+/// Reports an attempt. Counted once it is settled, or left, and only from the dialer of a session
+/// that stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct Outcome {
+    /// The session.
+    pub session: SessionId,
+    /// What came of it.
+    pub attempt: Attempt,
+}
+
+/// Asks for the statistics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct AskStats {
+    /// Request id.
+    pub id: RequestId,
+}
+
+/// What the server has counted since it was started.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Stats {
+    /// Of the [`AskStats`].
+    pub id: RequestId,
+    /// For how long it has counted, seconds.
+    pub counted_s: u64,
+    /// What.
+    pub summary: Summary,
 }
 
 /// The server is going down.

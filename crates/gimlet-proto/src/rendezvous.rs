@@ -29,6 +29,7 @@ pub mod event;
 mod introduce;
 pub mod names;
 mod ongoing;
+mod reports;
 mod sessions;
 mod sign_in;
 
@@ -41,6 +42,7 @@ use crate::id::PeerId;
 use crate::message::{Draining, FailReason, Failed, RefuseReason, Refused, ToPeer, ToServer};
 use crate::relay;
 use crate::secret::SessionId;
+use crate::stats;
 
 pub use close::CloseReason;
 pub use config::{Access, Config};
@@ -48,6 +50,7 @@ use connections::Connection;
 pub use event::{Event, Who};
 use names::Names;
 pub use names::{NameChange, NameRecord};
+use reports::Reporters;
 use sessions::Sessions;
 
 /// Something for the shell to do, in this order.
@@ -78,6 +81,8 @@ pub struct Rendezvous {
     watchers: BTreeMap<PeerId, BTreeSet<ConnId>>,
     names: Names,
     sessions: Sessions,
+    table: stats::Table,
+    reporters: Reporters,
     deadlines: BTreeSet<(Instant, Deadline)>,
     draining: bool,
     outputs: VecDeque<Output>,
@@ -133,6 +138,8 @@ impl Rendezvous {
             observed: BTreeMap::new(),
             watchers: BTreeMap::new(),
             sessions: Sessions::default(),
+            table: stats::Table::default(),
+            reporters: Reporters::default(),
             deadlines: BTreeSet::from([(now + NAMES_INTERVAL, Deadline::Names)]),
             draining: false,
             outputs: VecDeque::new(),
@@ -191,6 +198,8 @@ impl Rendezvous {
             ToServer::NatReport(report) => self.nat_report(conn, report.nat),
             ToServer::ReleaseName(release) => self.release_name(peer, release.name),
             ToServer::Watch(watch) => self.watch(conn, watch.peer),
+            ToServer::Outcome(report) => self.outcome(conn, peer, report, now),
+            ToServer::AskStats(request) => self.ask_stats(conn, request, now),
         }
     }
 
@@ -301,6 +310,7 @@ impl Rendezvous {
             ToServer::SignIn(request) => request.id,
             ToServer::List(request) => request.id,
             ToServer::Resolve(request) => request.id,
+            ToServer::AskStats(request) => request.id,
             ToServer::Introduce(request) => {
                 let session = request.session;
                 let reason = refuse;
@@ -315,7 +325,8 @@ impl Rendezvous {
             | ToServer::NatReport(_)
             | ToServer::ReleaseName(_)
             | ToServer::Watch(_)
-            | ToServer::Coordinate(_) => return,
+            | ToServer::Coordinate(_)
+            | ToServer::Outcome(_) => return,
         };
         self.send(conn, Failed { id, reason: fail });
     }
@@ -324,7 +335,7 @@ impl Rendezvous {
 /// Units of the request rate that a message costs, by the work it makes.
 fn cost(message: &ToServer) -> u32 {
     match message {
-        ToServer::Introduce(_) => 4,
+        ToServer::Introduce(_) | ToServer::AskStats(_) => 4,
         ToServer::SignIn(_) | ToServer::List(_) => 2,
         ToServer::SignOut(_)
         | ToServer::Resolve(_)
@@ -336,7 +347,8 @@ fn cost(message: &ToServer) -> u32 {
         | ToServer::NatReport(_)
         | ToServer::ReleaseName(_)
         | ToServer::Watch(_)
-        | ToServer::Coordinate(_) => 1,
+        | ToServer::Coordinate(_)
+        | ToServer::Outcome(_) => 1,
     }
 }
 

@@ -45,6 +45,7 @@ pub struct Builder {
     lease: Option<Duration>,
     port: u16,
     network: Option<Network>,
+    keeps_outcomes: bool,
 }
 
 impl Builder {
@@ -99,6 +100,13 @@ impl Builder {
         self
     }
 
+    /// Sets whether the server is told what came of each attempt at a direct path: kinds of NAT,
+    /// stages, times and counts, no address. Default: true.
+    pub fn report_outcomes(mut self, report: bool) -> Self {
+        self.keeps_outcomes = !report;
+        self
+    }
+
     /// Sets other sockets than the operating system's. Default: [`Network::system`].
     pub fn network(mut self, network: Network) -> Self {
         self.network = Some(network);
@@ -148,6 +156,7 @@ impl Builder {
             alpns: self.alpns,
             policy: self.policy,
             relay_only: self.relay_only,
+            report_outcomes: !self.keeps_outcomes,
             nat: watch::Sender::default(),
             report: watch::Sender::default(),
             events: broadcast::Sender::new(MAX_EVENTS),

@@ -69,6 +69,10 @@ impl Connection {
             .and_then(|data| data.protocol)
             .unwrap_or_default();
         peer.add_connection(quic.clone());
+        peer.facts.send_modify(|facts| {
+            let now = Instant::now().into_std();
+            facts.moments.connected_at.get_or_insert(now);
+        });
         shared.announce(EndpointEvent::Connected {
             peer: peer.id,
             alpn: alpn.clone(),

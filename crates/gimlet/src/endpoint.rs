@@ -12,7 +12,8 @@ use gimlet_net::virtual_addr::VirtualAddr;
 use gimlet_proto::candidate::NatClass;
 use gimlet_proto::id::PeerId;
 use gimlet_proto::message::{
-    FailReason, List, PeerInfo, RefuseReason, Resolve, Resolved, SessionInfo, ToPeer,
+    AskStats, FailReason, List, PeerInfo, RefuseReason, Resolve, Resolved, SessionInfo, Stats,
+    ToPeer,
 };
 use gimlet_proto::traversal::{Family, SocketId};
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot, watch};
@@ -50,6 +51,7 @@ pub(crate) struct Shared {
     pub(crate) alpns: Vec<Vec<u8>>,
     pub(crate) policy: AcceptPolicy,
     pub(crate) relay_only: bool,
+    pub(crate) report_outcomes: bool,
     pub(crate) nat: watch::Sender<NatClass>,
     pub(crate) report: watch::Sender<Option<NetReport>>,
     pub(crate) events: broadcast::Sender<EndpointEvent>,
@@ -239,6 +241,24 @@ impl Endpoint {
             }
         }
         Ok(listing)
+    }
+
+    /// The server's statistics of attempts, of everybody, since it was started.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`]: not signed in, or the server cannot answer now.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn stats(&self) -> Result<Stats, RequestError> {
+        let ask = |id| AskStats { id }.into();
+        match self.inner.control.request(ask).await? {
+            ToPeer::Stats(stats) => Ok(stats),
+            ToPeer::Failed(failed) => Err(request_failure(failed.reason)),
+            _ => Err(RequestError::Rejected),
+        }
     }
 
     /// Says where this host is seen from outside and what its NAT does. Uses STUN alone and works

@@ -34,9 +34,11 @@ mod asking;
 mod entries;
 mod held;
 mod leg;
+mod reporting;
 mod session;
 
 use held::Held;
+use reporting::Reports;
 use session::Session;
 
 /// Sessions of one endpoint. Each takes some 10 KiB; strangers who are let in
@@ -85,6 +87,7 @@ pub(crate) enum Command {
 struct Entry {
     peer: Arc<Peer>,
     session: Session,
+    reports: Reports,
     /// Since when nobody uses it.
     unused_since: Option<Instant>,
     /// When it is due in [`Engine::due`].

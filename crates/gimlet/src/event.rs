@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use gimlet_proto::id::PeerId;
+use gimlet_proto::message::RefuseReason;
 use gimlet_proto::name::Name;
+use gimlet_proto::stats::Attempt;
 
 use crate::error::{CloseReason, SignInError};
 use crate::peer::Path;
@@ -22,6 +24,9 @@ pub struct SignedIn {
     pub lease: Duration,
     /// From the first packet to the server's word.
     pub elapsed: Duration,
+    /// Seconds that this host's clock is ahead of the server's, or behind it where negative; off by
+    /// a round trip and a second.
+    pub clock_ahead_s: i64,
 }
 
 /// Something happened. Later versions add variants.
@@ -54,6 +59,15 @@ pub enum EndpointEvent {
         peer: PeerId,
         /// For which application protocol.
         alpn: Vec<u8>,
+    },
+    /// An attempt of ours at a direct path is settled, or was left before it was.
+    Attempted {
+        /// With whom.
+        peer: PeerId,
+        /// What came of it.
+        attempt: Attempt,
+        /// Why there was no introduction, where that is where it ended.
+        refused: Option<RefuseReason>,
     },
     /// A session uses another path now.
     PathChanged {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use gimlet_net::{interfaces, socket};
 use gimlet_proto::traversal::Family;
@@ -15,7 +16,11 @@ pub struct Network {
     pub(crate) sockets: Vec<Arc<dyn AsyncUdpSocket>>,
     pub(crate) addresses: Arc<dyn Fn(bool) -> Vec<IpAddr> + Send + Sync>,
     opener: Opener,
+    clock: Clock,
 }
+
+/// The calendar: seconds since 1970.
+type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// Opens one more socket, on a free port.
 type Opener = Arc<dyn Fn(Family) -> io::Result<Arc<dyn AsyncUdpSocket>> + Send + Sync>;
@@ -35,6 +40,7 @@ impl Network {
             sockets: socket::bind_peer(port)?,
             addresses: Arc::new(interfaces::addresses),
             opener: Arc::new(open_system),
+            clock: Arc::new(unix_s),
         })
     }
 
@@ -48,6 +54,7 @@ impl Network {
             sockets,
             addresses: Arc::new(addresses),
             opener: Arc::new(|_| Err(io::ErrorKind::Unsupported.into())),
+            clock: Arc::new(unix_s),
         }
     }
 
@@ -59,6 +66,18 @@ impl Network {
     ) -> Self {
         self.opener = Arc::new(open);
         self
+    }
+
+    /// Sets the calendar, seconds since 1970; it is only compared with servers'. Default: the
+    /// system's.
+    pub fn with_clock(mut self, clock: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// How far this host's clock is ahead of another one, seconds.
+    pub(crate) fn clock_ahead_s(&self, other: u64) -> i64 {
+        (self.clock)().wrapping_sub(other).cast_signed()
     }
 
     /// One more socket of a family.
@@ -78,6 +97,11 @@ impl Network {
         };
         self.sockets.iter().map(family).collect()
     }
+}
+
+fn unix_s() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
 }
 
 fn open_system(family: Family) -> io::Result<Arc<dyn AsyncUdpSocket>> {

@@ -70,6 +70,8 @@ pub(crate) enum Phase {
 /// When things happened in the current session.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Moments {
+    pub(crate) dialled_at: Option<Instant>,
+    pub(crate) connected_at: Option<Instant>,
     pub(crate) introduced_at: Option<Instant>,
     pub(crate) direct_at: Option<Instant>,
     pub(crate) confirmed_at: Option<Instant>,

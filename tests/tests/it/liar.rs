@@ -244,6 +244,7 @@ impl Liar {
                         name,
                         observed,
                         stun_ports,
+                        time_s: 0,
                     },
                 );
             }

@@ -9,6 +9,7 @@ use crate::id::PeerId;
 use crate::message::{FailReason, PathKind, RefuseReason};
 use crate::name::Name;
 use crate::secret::SessionId;
+use crate::stats::Attempt;
 
 /// A peer as a person reads it: `alice (k3xf9ay6tw)`, or the short id alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +101,17 @@ pub enum Event {
         acceptor: Who,
         /// The path.
         path: PathKind,
+    },
+    /// The dialer said what came of its attempt at a direct path, and it was counted.
+    AttemptReported {
+        /// The session.
+        session: SessionId,
+        /// Who dialled.
+        dialer: Who,
+        /// Who accepted.
+        acceptor: Who,
+        /// What came of it.
+        attempt: Attempt,
     },
     /// A session is over.
     SessionEnded {

@@ -24,6 +24,7 @@ impl Rendezvous {
         let asked = match self.may_introduce(peer, &request) {
             Ok(asked) => asked,
             Err(reason) => {
+                self.table.asked();
                 self.send(conn, Refused { session, reason });
                 let (dialer, acceptor) = (self.who_at(dialer), self.who(request.peer));
                 self.refused(session, dialer, acceptor, reason);
@@ -41,6 +42,7 @@ impl Rendezvous {
                 state: State::Pending { answer_by },
                 passed_on: [0; 2],
                 hints: [0; 2],
+                reports: 0,
             },
         );
         let introduction = Introduction {
@@ -60,6 +62,7 @@ impl Rendezvous {
             acceptor: acceptor.control(),
         });
         let (dialer, acceptor) = (self.who_at(dialer), self.who_at(acceptor));
+        self.table.asked();
         self.events.push_back(Event::Asked {
             session,
             dialer,
@@ -130,6 +133,7 @@ impl Rendezvous {
         };
         self.send_to_end(dialer, accepted);
         let (dialer, acceptor) = (self.who_at(dialer), self.who_at(acceptor));
+        self.table.accepted();
         self.events.push_back(Event::Introduced {
             session: id,
             dialer,
@@ -195,6 +199,7 @@ impl Rendezvous {
     }
 
     fn refused(&mut self, session: SessionId, dialer: Who, acceptor: Who, reason: RefuseReason) {
+        self.table.refused(reason);
         self.events.push_back(Event::Refused {
             session,
             dialer,

@@ -24,6 +24,8 @@ pub(super) struct Session {
     pub(super) passed_on: [u16; 2],
     /// Hints passed on so far, likewise.
     pub(super) hints: [u16; 2],
+    /// Attempts that its dialer has reported.
+    pub(super) reports: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -41,6 +41,7 @@ impl Rendezvous {
                 name: name.clone(),
                 observed: canonical(observed),
                 stun_ports: self.config.stun_ports.clone(),
+                time_s: self.calendar.unix_s(now),
             },
         );
         self.events.push_back(Event::SignedIn {

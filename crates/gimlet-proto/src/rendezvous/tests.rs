@@ -4,6 +4,7 @@ mod access;
 mod dialing;
 mod directory;
 mod introductions;
+mod reports;
 mod sequences;
 
 use super::*;

@@ -10,6 +10,7 @@
 mod datagrams;
 mod messages;
 mod properties;
+mod stats;
 
 use std::fmt::Debug;
 use std::path::PathBuf;

@@ -146,6 +146,7 @@ impl Session<'_> {
             name: message.name,
             lease: self.lease,
             elapsed: self.started.elapsed(),
+            clock_ahead_s: self.task.shared.network.clock_ahead_s(message.time_s),
         };
         let event = ControlEvent::Online {
             server: self.control.place,
@@ -170,6 +171,7 @@ impl Session<'_> {
             ToPeer::Failed(message) => Some(message.id),
             ToPeer::Page(message) => Some(message.id),
             ToPeer::Resolved(message) => Some(message.id),
+            ToPeer::Stats(message) => Some(message.id),
             ToPeer::Introduction(_)
             | ToPeer::Accepted(_)
             | ToPeer::Refused(_)

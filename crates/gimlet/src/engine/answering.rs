@@ -91,7 +91,11 @@ impl Engine {
             // Clients act on the end of the session itself; presence has its own subscribers.
             ToPeer::Draining(_) | ToPeer::Presence(_) => (),
             ToPeer::Coordinated(_) => (),
-            ToPeer::SignedIn(_) | ToPeer::Failed(_) | ToPeer::Page(_) | ToPeer::Resolved(_) => (),
+            ToPeer::SignedIn(_)
+            | ToPeer::Failed(_)
+            | ToPeer::Page(_)
+            | ToPeer::Resolved(_)
+            | ToPeer::Stats(_) => (),
         }
     }
 

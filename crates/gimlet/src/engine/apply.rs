@@ -123,10 +123,16 @@ impl Engine {
                 };
                 self.select(addr, route, path, now);
             }
-            Event::Confirmed { .. } => peer.facts.send_modify(|facts| {
-                facts.moments.confirmed_at.get_or_insert(now);
-            }),
-            Event::Settled(_) => peer.facts.send_modify(|facts| facts.settled = true),
+            Event::Confirmed { .. } => {
+                peer.facts.send_modify(|facts| {
+                    facts.moments.confirmed_at.get_or_insert(now);
+                });
+                self.report_attempt(addr);
+            }
+            Event::Settled(outcome) => {
+                peer.facts.send_modify(|facts| facts.settled = true);
+                self.attempt_settled(addr, outcome.failure.is_none());
+            }
             // Later versions of the agent may say more than this engine needs.
             _ => (),
         }

@@ -10,7 +10,7 @@ use gimlet_proto::message::{Accepted, Introduce, RefuseReason, Refused};
 use gimlet_proto::secret::SessionId;
 use gimlet_proto::traversal::Role;
 
-use super::Engine;
+use super::{Engine, now};
 use super::session::Introduction as Stage;
 use crate::peer::{Path, Peer, Phase, Wanted};
 
@@ -24,6 +24,7 @@ impl Engine {
         let addr = self.add_entry(id, Role::Controlling, SessionId(rand::random()))?;
         let peer = self.entries.get(&addr)?.peer.clone();
         let wanted = peer.want();
+        peer.facts.send_modify(|facts| facts.moments.dialled_at = Some(now()));
         // Now, not at the next turn of the loop: the introduction leaves before the first flight.
         self.drive(addr);
         Some((peer, wanted))
@@ -129,10 +130,9 @@ impl Engine {
             // The other introduction is on its way here.
             entry.session.lost_introduction(now);
         } else {
-            entry
-                .peer
-                .phase
-                .send_replace(Phase::Refused(refused.reason));
+            let peer = entry.peer.clone();
+            peer.phase.send_replace(Phase::Refused(refused.reason));
+            self.report_refusal(&peer, refused.reason);
             self.forget(addr);
             return;
         }
@@ -149,6 +149,7 @@ impl Engine {
         self.shared.socket.disallow_all(&entry.peer.link);
         entry.peer.path.send_replace(Path::RELAY);
         entry.peer.facts.send_modify(|facts| {
+            facts.moments.dialled_at = Some(now);
             facts.moments.direct_at = None;
             facts.moments.confirmed_at = None;
             facts.settled = false;

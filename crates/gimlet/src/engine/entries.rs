@@ -10,6 +10,7 @@ use gimlet_proto::message::{CloseSession, ToServer};
 use gimlet_proto::secret::SessionId;
 use gimlet_proto::traversal::{Config, Family, Role, SocketId};
 
+use super::reporting::Reports;
 use super::session::{Introduction as Stage, Session};
 use super::{Engine, Entry, LINGER, MAX_SESSIONS, now};
 use crate::peer::Peer;
@@ -57,6 +58,7 @@ impl Engine {
             Entry {
                 peer,
                 session,
+                reports: Reports::default(),
                 unused_since: None,
                 due_at: None,
             },
@@ -107,6 +109,7 @@ impl Engine {
     /// Ends what nobody uses, and asks again for what was lost and is still used.
     pub(super) fn sweep(&mut self, now: Instant) {
         self.held.expire(now);
+        self.report_overdue(now);
         let mut over = Vec::new();
         for (&addr, entry) in &mut self.entries {
             if entry.peer.is_in_use() {
@@ -122,18 +125,20 @@ impl Engine {
 
     /// Says goodbye to every peer, and to the server for every session. Links stay until it is said.
     pub(super) fn stop(&mut self) {
-        let entries = std::mem::take(&mut self.entries);
-        for entry in entries.values() {
+        let mut entries = std::mem::take(&mut self.entries);
+        for entry in entries.values_mut() {
             entry.peer.close_connections();
+            self.report_end(entry);
             self.end_session(&entry.session);
         }
     }
 
     pub(super) fn forget(&mut self, addr: VirtualAddr) {
-        let Some(entry) = self.entries.remove(&addr) else {
+        let Some(mut entry) = self.entries.remove(&addr) else {
             return;
         };
         let id = entry.peer.id;
+        self.report_end(&mut entry);
         if let Some(at) = entry.due_at {
             self.due.remove(&(at, addr));
         }

@@ -26,6 +26,7 @@ fn signing_in_grants_what_was_asked_within_the_limits() {
             name: None,
             observed: seen(1),
             stun_ports: vec![3479],
+            time_s: 1_700_000_000,
         };
         assert_eq!(signed_in, expected);
     }

@@ -62,7 +62,7 @@ fn candidates() -> Vec<Candidate> {
     ]
 }
 
-fn nat() -> NatClass {
+pub(super) fn nat() -> NatClass {
     NatClass {
         mapping: Some(Behaviour::EndpointIndependent),
         filtering: Some(Behaviour::AddressAndPortDependent),
@@ -80,11 +80,24 @@ fn hint(ports: Ports) -> Hint {
 }
 
 const CANDIDATES: &str = "candidates: 2: host 10.0.0.2:7000, server-reflexive [2001:db8::7]:7001";
-const NAT: &str = "nat: mapping endpoint-independent, filtering address-and-port-dependent, \
+pub(super) const NAT: &str = "nat: mapping endpoint-independent, filtering address-and-port-dependent, \
                    allocation preserving, hairpin not known";
 
 /// What a peer says.
 pub(super) fn to_server() -> Vec<Example<ToServer>> {
+    let mut all = own_to_server();
+    all.extend(super::stats::to_server());
+    all
+}
+
+/// What a server says.
+pub(super) fn to_peer() -> Vec<Example<ToPeer>> {
+    let mut all = own_to_peer();
+    all.extend(super::stats::to_peer());
+    all
+}
+
+fn own_to_server() -> Vec<Example<ToServer>> {
     vec![
         (
             "sign_in",
@@ -245,8 +258,7 @@ pub(super) fn to_server() -> Vec<Example<ToServer>> {
     ]
 }
 
-/// What a server says.
-pub(super) fn to_peer() -> Vec<Example<ToPeer>> {
+fn own_to_peer() -> Vec<Example<ToPeer>> {
     vec![
         (
             "signed_in",
@@ -256,6 +268,7 @@ pub(super) fn to_peer() -> Vec<Example<ToPeer>> {
                 name: Some(name("alice")),
                 observed: addr("198.51.100.7:40000"),
                 stun_ports: vec![3479],
+                time_s: 1_700_000_000,
             }
             .into(),
             &[
@@ -264,6 +277,7 @@ pub(super) fn to_peer() -> Vec<Example<ToPeer>> {
                 "name: \"alice\"",
                 "observed: 198.51.100.7:40000",
                 "stun_ports: 1: 3479",
+                "time_s: 1700000000",
             ],
         ),
         (

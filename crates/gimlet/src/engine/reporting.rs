@@ -1,0 +1,159 @@
+//! Tells what came of an attempt: this endpoint's own listeners always, the server unless told not
+//! to.
+//!
+//! Only the dialing side reports. An attempt that has a direct path waits a moment for QUIC to be
+//! heard over it; one that is left before it is settled is reported as it stands, or the numbers
+//! would know quick successes and no slow failures.
+
+use std::time::{Duration, Instant};
+
+use gimlet_net::virtual_addr::VirtualAddr;
+use gimlet_proto::message::{Outcome, RefuseReason, ToServer};
+use gimlet_proto::stats::{Attempt, StageTimes};
+use gimlet_proto::traversal::Role;
+
+use super::{Engine, Entry, now};
+use crate::event::EndpointEvent;
+use crate::peer::{Facts, Peer};
+
+/// How long a direct path may take to carry QUIC before the attempt is reported without.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Attempts reported of one session: a path found late, a peer that was restarted. A server takes
+/// no more than eight.
+const MAX_REPORTS: u8 = 4;
+
+/// Where the report of a session's attempt stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Reporting {
+    /// The attempt goes on.
+    #[default]
+    Open,
+    /// There is a direct path that QUIC has not been heard over.
+    Direct {
+        /// When it is reported all the same.
+        report_by: Instant,
+    },
+    /// It was reported.
+    Done,
+}
+
+/// Reports of one session.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Reports {
+    state: Reporting,
+    sent: u8,
+}
+
+impl Engine {
+    /// The attempt of a session is settled: another one begins only if that settles again.
+    pub(super) fn attempt_settled(&mut self, addr: VirtualAddr, direct: bool) {
+        let Some(entry) = self.entries.get_mut(&addr) else {
+            return;
+        };
+        let confirmed = entry.peer.facts.borrow().moments.confirmed_at.is_some();
+        if direct && !confirmed {
+            let report_by = now() + CONFIRM_TIMEOUT;
+            entry.reports.state = Reporting::Direct { report_by };
+        } else {
+            entry.reports.state = Reporting::Open;
+            self.report_attempt(addr);
+        }
+    }
+
+    /// QUIC was heard over the direct path, or nobody waits for that any more.
+    pub(super) fn report_attempt(&mut self, addr: VirtualAddr) {
+        if let Some(entry) = self.entries.get_mut(&addr)
+            && let Some(report) = attempt_of(entry)
+        {
+            let peer = entry.peer.clone();
+            self.report(&peer, report);
+        }
+    }
+
+    /// Reports what waited long enough for QUIC to be heard.
+    pub(super) fn report_overdue(&mut self, now: Instant) {
+        let due = |entry: &Entry| matches!(entry.reports.state, Reporting::Direct { report_by } if report_by <= now);
+        let due = self.entries.iter().filter(|(_, entry)| due(entry));
+        for addr in due.map(|(&addr, _)| addr).collect::<Vec<_>>() {
+            self.report_attempt(addr);
+        }
+    }
+
+    /// A session ends; what was not reported of it is now.
+    pub(super) fn report_end(&self, entry: &mut Entry) {
+        if let Some(report) = attempt_of(entry) {
+            self.report(&entry.peer, report);
+        }
+    }
+
+    /// There was no introduction. The server has seen that itself.
+    pub(super) fn report_refusal(&self, peer: &Peer, reason: RefuseReason) {
+        self.shared.announce(EndpointEvent::Attempted {
+            peer: peer.id,
+            attempt: Attempt::default(),
+            refused: Some(reason),
+        });
+    }
+
+    fn report(&self, peer: &Peer, report: Outcome) {
+        let Outcome { attempt, .. } = report;
+        self.shared.announce(EndpointEvent::Attempted {
+            peer: peer.id,
+            attempt,
+            refused: None,
+        });
+        if self.shared.report_outcomes {
+            self.control.send(ToServer::Outcome(report));
+        }
+    }
+}
+
+/// What there is to report of a session, once.
+fn attempt_of(entry: &mut Entry) -> Option<Outcome> {
+    let Reports { state, sent } = &mut entry.reports;
+    let introduced = entry.session.remote.is_some();
+    if entry.session.role != Role::Controlling
+        || !introduced
+        || *state == Reporting::Done
+        || *sent >= MAX_REPORTS
+    {
+        return None;
+    }
+    *state = Reporting::Done;
+    *sent += 1;
+    let mut facts = *entry.peer.facts.borrow();
+    facts.outcome = entry.session.agent.outcome();
+    facts.nat_remote = entry.session.nat_remote;
+    Some(Outcome {
+        session: entry.session.id(),
+        attempt: attempt(&facts),
+    })
+}
+
+fn attempt(facts: &Facts) -> Attempt {
+    let (moments, outcome) = (&facts.moments, &facts.outcome);
+    let since = |at: Option<Instant>| {
+        let began_at = moments.dialled_at?;
+        Some(millis(at?.saturating_duration_since(began_at)))
+    };
+    let direct_ms = since(moments.direct_at);
+    Attempt {
+        nat_local: facts.nat_local,
+        nat_remote: facts.nat_remote,
+        strategy: outcome.strategy.filter(|_| direct_ms.is_some()),
+        failure: outcome.failure,
+        times: StageTimes {
+            introduced_ms: since(moments.introduced_at),
+            connected_ms: since(moments.connected_at),
+            answered_ms: outcome.times.first_answer.map(millis),
+            direct_ms,
+            confirmed_ms: since(moments.confirmed_at),
+        },
+        packets: outcome.counts.checks_sent,
+    }
+}
+
+fn millis(span: Duration) -> u32 {
+    u32::try_from(span.as_millis()).unwrap_or(u32::MAX)
+}
