@@ -280,5 +280,3 @@ impl Search {
     }
 }
 
-#[cfg(test)]
-mod tests;

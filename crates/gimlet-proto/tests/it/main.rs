@@ -5,6 +5,8 @@
 mod class_table;
 #[path = "sim/faults.rs"]
 mod faults;
+#[path = "sim/search.rs"]
+mod search;
 #[path = "sim/timing.rs"]
 mod timing;
 #[path = "sim/topologies.rs"]

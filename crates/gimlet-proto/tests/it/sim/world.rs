@@ -6,16 +6,20 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use gimlet_proto::candidate::{Candidate, CandidateKind, NatClass};
+use gimlet_proto::candidate::{Allocation, Behaviour, Candidate, CandidateKind, NatClass};
+use gimlet_proto::hint::Hint;
 use gimlet_proto::secret::Credentials;
 use gimlet_proto::stun::{
     TransactionId, answer_binding, decode_binding_response, encode_binding_request, fragment_of,
     transaction_of,
 };
 use gimlet_proto::traversal::{
-    Agent, Config, Event, Family, Outcome, Role, Route, SocketId, Transmit,
+    Agent, Config, Event, Family, Outcome, PortKnowledge, Role, Route, SearchFacts, SocketId,
+    Transmit,
 };
-use gimlet_sim::{HostId, Layer, LinkConfig, Net, Rng, RouterId, RouterKind, Site};
+use gimlet_sim::{
+    Filtering, HostId, Layer, LinkConfig, Mapping, Net, Rng, RouterId, RouterKind, Site,
+};
 
 /// Who.
 pub(crate) const DIALER: usize = 0;
@@ -41,6 +45,10 @@ pub(crate) struct Plan {
     pub(crate) hold: bool,
     /// Both have the address of a thousand other home networks.
     pub(crate) same_private_address: bool,
+    /// Both know their NATs and may search for a port.
+    pub(crate) search: bool,
+    /// New mappings a second that others make on each side's outermost NAT.
+    pub(crate) neighbours: u32,
 }
 
 impl Plan {
@@ -56,6 +64,8 @@ impl Plan {
             ipv4: true,
             hold: true,
             same_private_address: false,
+            search: false,
+            neighbours: 0,
         }
     }
 
@@ -63,7 +73,7 @@ impl Plan {
     pub(crate) fn play(self) -> World {
         let mut world = World::new(self);
         world.introduce();
-        world.run(Duration::from_secs(25));
+        world.run(Duration::from_secs(if world.plan.search { 40 } else { 25 }));
         world
     }
 }
@@ -75,6 +85,9 @@ pub(crate) struct Peer {
     pub(crate) router: Option<RouterId>,
     pub(crate) agent: Agent,
     sockets: Vec<SocketAddr>,
+    /// Of searches, the first with the id [`EXTRA`].
+    extras: Vec<SocketAddr>,
+    neighbour: Option<(HostId, SocketAddr, Instant)>,
     reflexive: Vec<Option<SocketAddr>>,
     pub(crate) events: Vec<(Duration, Event)>,
 }
@@ -83,7 +96,11 @@ enum Letter {
     Introduction(Vec<Candidate>),
     Trickle(Vec<Candidate>),
     Relayed(Vec<u8>),
+    Hint(Hint),
 }
+
+/// The id of the first socket of a search.
+const EXTRA: u16 = 256;
 
 /// The network, the peers, and what is under way over the server.
 pub(crate) struct World {
@@ -161,7 +178,13 @@ impl World {
                 addrs.push(ip(format!("2001:db8:{who}:ff::2")));
             }
             let host = net.add_host(parent, addrs.clone(), link);
-            Peer::new(who, host, outermost, &addrs, plan.seed, start)
+            let mut peer = Peer::new(who, host, outermost, &addrs, plan.seed, start);
+            if let Some(router) = outermost.filter(|_| plan.neighbours > 0) {
+                let addr = ip(format!("192.168.{}.99", 10 + who));
+                let host = net.add_host(Some(router), vec![addr], LinkConfig::default());
+                peer.neighbour = Some((host, SocketAddr::new(addr, 1024), start));
+            }
+            peer
         });
         let mut world = Self {
             net,
@@ -208,9 +231,12 @@ impl World {
         self.dialed_at = self.now;
         for who in [DIALER, ACCEPTOR] {
             let candidates = self.peers[who].candidates();
-            self.peers[who]
-                .agent
-                .set_local(&candidates, NatClass::default());
+            let nat = self.nat(who);
+            self.peers[who].agent.set_local(&candidates, nat);
+            if self.plan.search {
+                let facts = self.search_facts(who);
+                self.peers[who].agent.set_search(facts);
+            }
             self.act(who, |agent, now| agent.handle_relay(true, now));
         }
         let candidates = self.peers[DIALER].candidates();
@@ -233,6 +259,59 @@ impl World {
         self.letters.push((at, self.posted, to, letter));
     }
 
+    /// What a peer knows of its NAT.
+    fn nat(&self, who: usize) -> NatClass {
+        match self.plan.search {
+            true => nat_class(&self.plan.sites[who]),
+            false => NatClass::default(),
+        }
+    }
+
+    fn search_facts(&self, who: usize) -> SearchFacts {
+        let peer = &self.peers[who];
+        SearchFacts {
+            server: Some(server_for(peer.sockets[0])),
+            own: peer.reflexive[0].map(|seen| (SocketId(0), seen)),
+            ports: port_knowledge(&self.plan.sites[who], peer.reflexive[0]),
+        }
+    }
+
+    /// Does for a search what an engine does.
+    fn serve_search(&mut self, who: usize, event: Event) {
+        match event {
+            Event::SearchWanted => self.act(who, |agent, now| agent.permit_search(now)),
+            Event::OpenSockets { count } => {
+                let peer = &mut self.peers[who];
+                let (first, ip) = (peer.extras.len(), peer.sockets[0].ip());
+                let opened: Vec<_> = (first..first + usize::from(count))
+                    .map(|n| (SocketId(EXTRA + n as u16), 20_000 + n as u16))
+                    .collect();
+                let addrs = opened.iter().map(|&(_, port)| SocketAddr::new(ip, port));
+                peer.extras.extend(addrs);
+                self.act(who, |agent, now| agent.handle_sockets(&opened, now));
+            }
+            Event::Say(hint) => self.post(1 - who, Letter::Hint(hint)),
+            _ => (),
+        }
+    }
+
+    /// What others below a NAT send in the meantime.
+    fn send_for_neighbours(&mut self) {
+        for peer in &mut self.peers {
+            let Some((host, from, at)) = &mut peer.neighbour else {
+                continue;
+            };
+            if *at <= self.now {
+                let dst = SocketAddr::from(([192, 0, 2, 99], 1 + self.dice.below(60_000) as u16));
+                self.net.send(self.now, *host, *from, dst, vec![0]);
+                from.set_port(from.port().checked_add(1).unwrap_or(1024));
+                // Half to one and a half times the mean gap.
+                let gap = 1_000_000 / u64::from(self.plan.neighbours);
+                *at = self.now + Duration::from_micros(gap / 2 + self.dice.below(gap));
+            }
+        }
+    }
+
     pub(crate) fn act(&mut self, who: usize, f: impl FnOnce(&mut Agent, Instant)) {
         f(&mut self.peers[who].agent, self.now);
         let at = self.now - self.dialed_at;
@@ -247,13 +326,21 @@ impl World {
                 Route::Direct { socket, remote } => {
                     self.direct_sent += 1;
                     let peer = &self.peers[who];
-                    let from = peer.sockets[usize::from(socket.0)];
+                    let from = match socket.0.checked_sub(EXTRA) {
+                        Some(n) => peer.extras[usize::from(n)],
+                        None => peer.sockets[usize::from(socket.0)],
+                    };
                     self.net.send(self.now, peer.host, from, remote, payload);
                 }
             }
         }
+        let mut events = Vec::new();
         while let Some(event) = self.peers[who].agent.poll_event() {
-            self.peers[who].events.push((at, event));
+            events.push(event);
+        }
+        for event in events {
+            self.peers[who].events.push((at, event.clone()));
+            self.serve_search(who, event);
         }
     }
 
@@ -266,6 +353,7 @@ impl World {
                 self.deliver(delivery);
             }
             self.open_letters();
+            self.send_for_neighbours();
             for who in [DIALER, ACCEPTOR] {
                 let due = self.peers[who].agent.poll_timeout();
                 if due.is_some_and(|at| at <= self.now) {
@@ -279,7 +367,9 @@ impl World {
     fn next_at(&self) -> Option<Instant> {
         let timers = self.peers.iter().filter_map(|p| p.agent.poll_timeout());
         let letters = self.letters.iter().map(|letter| letter.0);
-        timers.chain(letters).chain(self.net.poll_timeout()).min()
+        let neighbours = self.peers.iter().filter_map(|p| Some(p.neighbour?.2));
+        let events = timers.chain(letters).chain(neighbours);
+        events.chain(self.net.poll_timeout()).min()
     }
 
     fn deliver(&mut self, delivery: gimlet_sim::Delivery) {
@@ -297,6 +387,14 @@ impl World {
             return;
         }
         let who = usize::from(self.peers[ACCEPTOR].host == host);
+        let via = |n: usize| Route::Direct {
+            socket: SocketId(n as u16),
+            remote: src,
+        };
+        let extra = self.peers[who].extras.iter().position(|s| *s == dst);
+        if let Some(n) = extra.filter(|_| host == self.peers[who].host) {
+            return self.feed(who, via(usize::from(EXTRA) + n), &payload);
+        }
         let Some(n) = self.peers[who].sockets.iter().position(|s| *s == dst) else {
             return;
         };
@@ -305,12 +403,7 @@ impl World {
             self.peers[who].reflexive[n] = seen.or(self.peers[who].reflexive[n]);
             return;
         }
-        let socket = SocketId(n as u16);
-        let via = Route::Direct {
-            socket,
-            remote: src,
-        };
-        self.feed(who, via, &payload);
+        self.feed(who, via(n), &payload);
     }
 
     /// Hands a datagram to the agent if it is for it, as the engine tells sessions apart.
@@ -340,6 +433,12 @@ impl World {
                     self.act(to, |agent, now| agent.handle_candidates(&candidates, now));
                 }
                 Letter::Introduction(candidates) => self.meet(to, &candidates),
+                Letter::Hint(hint) => {
+                    let observed = self.peers[1 - to].reflexive[0].map(|seen| seen.ip());
+                    if let Some(observed) = observed {
+                        self.act(to, |agent, now| agent.handle_hint(hint, observed, now));
+                    }
+                }
             }
         }
     }
@@ -354,9 +453,10 @@ impl World {
                 self.act(ACCEPTOR, |agent, _| agent.hold_checks(until));
             }
         }
+        let nat = self.nat(1 - who);
         let other = credentials(1 - who);
         self.act(who, |agent, now| {
-            agent.handle_remote(other, candidates, NatClass::default(), now);
+            agent.handle_remote(other, candidates, nat, now);
         });
     }
 
@@ -424,6 +524,8 @@ impl Peer {
             router,
             agent,
             reflexive: vec![None; sockets.len()],
+            extras: Vec::new(),
+            neighbour: None,
             sockets,
             events: Vec::new(),
         }
@@ -460,4 +562,51 @@ fn server_for(addr: SocketAddr) -> SocketAddr {
 /// The server's addresses, for firewalls that let nothing else pass.
 pub(crate) fn server_addrs() -> [SocketAddr; 2] {
     SERVER.map(|a| a.parse().expect("an address"))
+}
+
+/// What discovery finds of a site: its outermost NAT.
+fn nat_class(site: &Site) -> NatClass {
+    let Some(Layer::Nat(nat)) = site.layers.last() else {
+        return NatClass::default();
+    };
+    NatClass {
+        mapping: Some(match nat.mapping {
+            Mapping::EndpointIndependent => Behaviour::EndpointIndependent,
+            Mapping::AddressDependent => Behaviour::AddressDependent,
+            Mapping::AddressAndPortDependent => Behaviour::AddressAndPortDependent,
+        }),
+        filtering: Some(match nat.filtering {
+            Filtering::EndpointIndependent => Behaviour::EndpointIndependent,
+            Filtering::AddressDependent => Behaviour::AddressDependent,
+            Filtering::AddressAndPortDependent => Behaviour::AddressAndPortDependent,
+        }),
+        allocation: Some(match nat.allocation {
+            gimlet_sim::Allocation::Preserving => Allocation::Preserving,
+            gimlet_sim::Allocation::Sequential { .. } => Allocation::Sequential,
+            gimlet_sim::Allocation::Random => Allocation::Random,
+            gimlet_sim::Allocation::RandomBlock { .. } => Allocation::RandomBlock,
+        }),
+        hairpin: Some(nat.hairpin),
+    }
+}
+
+/// What it finds of the ports, with a block seen only as far as samples show it.
+fn port_knowledge(site: &Site, seen: Option<SocketAddr>) -> PortKnowledge {
+    let (Some(Layer::Nat(nat)), Some(seen)) = (site.layers.last(), seen) else {
+        return PortKnowledge::default();
+    };
+    match nat.allocation {
+        gimlet_sim::Allocation::Sequential { step } => PortKnowledge {
+            step: Some(step as i16),
+            block: None,
+        },
+        gimlet_sim::Allocation::RandomBlock { size } => {
+            let first = (seen.port() - 1024) / size * size + 1024;
+            PortKnowledge {
+                step: None,
+                block: Some((first, first.saturating_add(size - 1))),
+            }
+        }
+        _ => PortKnowledge::default(),
+    }
 }
