@@ -36,14 +36,18 @@ mod entropy;
 mod outcome;
 mod path;
 mod rank;
+mod search;
 
 use std::net::{SocketAddr, SocketAddrV6};
 use std::time::Duration;
+
+use crate::hint::Hint;
 
 pub use agent::Agent;
 pub use config::Config;
 pub use dropped::Dropped;
 pub use outcome::{Counts, Failure, Outcome, Reason, Stage, Strategy, Times};
+pub use search::{PortKnowledge, SearchEnd, SearchFacts, SearchOutcome};
 
 /// One of the caller's UDP sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -167,4 +171,23 @@ pub enum Event {
     },
     /// The attempt is over: a direct path is selected, or the outcome says why there is none.
     Settled(Outcome),
+    /// The selected route answers again after it was doubted: what was sent meanwhile may be lost.
+    Recovered {
+        /// The route.
+        route: Route,
+    },
+    /// A search would help: [permit](Agent::permit_search) it when no other runs on this host.
+    SearchWanted,
+    /// The search has ended, or did not begin.
+    SearchOver,
+    /// The search needs IPv4 sockets, each on a port of its own that was not used before. Hand them
+    /// over with [`Agent::handle_sockets`].
+    OpenSockets {
+        /// How many.
+        count: u16,
+    },
+    /// The search is done with these sockets.
+    CloseSockets(Vec<SocketId>),
+    /// Tell the other side this, through the server.
+    Say(Hint),
 }

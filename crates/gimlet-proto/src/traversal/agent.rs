@@ -63,6 +63,8 @@ pub struct Agent {
     paths: BTreeMap<Route, Path>,
     selected: Route,
     selected_at: Instant,
+    /// Since when the selected route is doubted; it has not answered since.
+    doubted_at: Option<Instant>,
     lead: Lead,
     /// Oldest first, at most [`MAX_OUTSTANDING`](super::config::MAX_OUTSTANDING).
     outstanding: VecDeque<Sent>,
@@ -110,6 +112,7 @@ impl Agent {
             paths: BTreeMap::from([(Route::Relay, relay)]),
             selected: Route::Relay,
             selected_at: now,
+            doubted_at: None,
             lead: Lead::new(role),
             outstanding: VecDeque::new(),
             seen: VecDeque::new(),
@@ -168,7 +171,7 @@ impl Agent {
 
     /// Adds candidates that the other side found later.
     pub fn handle_candidates(&mut self, candidates: &[Candidate], now: Instant) {
-        self.add_candidates(candidates);
+        self.add_candidates(candidates, now);
         self.begin_attempt(now);
         self.burst(now);
         self.finish(now);
@@ -218,6 +221,7 @@ impl Agent {
             path.suspect(now);
             self.step(via, now);
             if via == self.selected {
+                self.doubted_at.get_or_insert(now);
                 self.rouse(now);
             }
         }
@@ -237,6 +241,9 @@ impl Agent {
     pub fn handle_relay(&mut self, up: bool, now: Instant) {
         if up != self.relay_up {
             self.relay_up = up;
+            if self.selected == Route::Relay && self.relay().answers > 0 {
+                self.doubted_at.get_or_insert(now);
+            }
             self.relay().state = State::Idle;
             self.check_relay(now);
         }
@@ -249,9 +256,16 @@ impl Agent {
         self.mtu = bytes.clamp(MIN_MTU, 1500);
     }
 
+    /// Sets the gap between checks of paths kept in reserve and of the relay, from now on: how long a
+    /// NAT on the way keeps a mapping may be found out late. Default: that of the configuration.
+    pub fn set_keepalive(&mut self, interval: Duration) {
+        self.config.keepalive_interval = interval;
+    }
+
     /// Checks everything again: this host's network changed.
     pub fn restart(&mut self, now: Instant) {
         let selected = self.selected;
+        self.doubted_at.get_or_insert(now);
         for path in self.paths.values_mut().filter(|p| p.route.is_direct()) {
             match path.route == selected && path.is_usable() {
                 true => path.suspect(now),

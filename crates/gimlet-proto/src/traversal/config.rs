@@ -52,6 +52,13 @@ pub(super) const MAX_PAIRS: usize = 48;
 /// replaying attacker could otherwise make any number.
 pub(super) const MAX_PEER_REFLEXIVE: usize = 12;
 
+/// Addresses that the other side can have checked by announcing them: two full announcements at once,
+/// then one a second. A roaming phone brings some five per change of network.
+pub(super) const OFFERS_AT_ONCE: u32 = 2 * crate::candidate::MAX_CANDIDATES as u32;
+
+/// See [`OFFERS_AT_ONCE`].
+pub(super) const OFFERS_PER_SECOND: u32 = 1;
+
 /// Pairs checked at once when the candidates become known: as many full-size datagrams as RFC 9002
 /// section 7.2 lets a new connection send.
 pub(super) const BURST: usize = 10;

@@ -173,6 +173,7 @@ impl Agent {
     fn select(&mut self, route: Route, now: Instant) {
         self.selected = route;
         self.selected_at = now;
+        self.doubted_at = None;
         let path = self.paths.get(&route);
         let strategy = path.and_then(|path| path.strategy(&self.local));
         let rtt = path.and_then(|path| path.rtt);

@@ -1,12 +1,16 @@
 //! The other side: its credentials, and the pairs its candidates make.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::Agent;
-use crate::candidate::{Candidate, CandidateKind, MAX_CANDIDATES, NatClass, is_sendable};
+use crate::candidate::{Candidate, CandidateKind, NatClass, is_sendable};
 use crate::secret::Credentials;
 use crate::stun::Seal;
-use crate::traversal::config::{BURST, MAX_PAIRS, MAX_PEER_REFLEXIVE, PACE};
+use crate::traversal::budget::Budget;
+use crate::traversal::config::{
+    BURST, MAX_PAIRS, MAX_PEER_REFLEXIVE, OFFERS_AT_ONCE, OFFERS_PER_SECOND, PACE,
+};
 use crate::traversal::path::{Origin, Path, State};
 use crate::traversal::rank::Rank;
 use crate::traversal::{Event, Route, canonical};
@@ -20,6 +24,8 @@ pub(super) struct Remote {
     pub(super) nat: NatClass,
     /// How many candidates it announced, of any use or not.
     pub(super) announced: usize,
+    /// Limits what it can make us check by announcing.
+    offers: Budget,
 }
 
 impl Agent {
@@ -31,6 +37,7 @@ impl Agent {
             fragment: credentials.fragment,
             nat,
             announced: 0,
+            offers: Budget::new(OFFERS_PER_SECOND, OFFERS_AT_ONCE, now),
         });
         self.outcome.times.remote_known = Some(self.elapsed(now));
         let foreign: Vec<_> = self
@@ -48,16 +55,17 @@ impl Agent {
         self.check_relay(now);
     }
 
-    /// Pairs candidates with the sockets that reach them.
-    pub(super) fn add_candidates(&mut self, candidates: &[Candidate]) {
+    /// Pairs candidates with the sockets that reach them. One that is announced again is checked
+    /// again: the other side's network changed.
+    pub(super) fn add_candidates(&mut self, candidates: &[Candidate], now: Instant) {
         for candidate in candidates {
             let Some(remote) = &mut self.remote else {
                 return;
             };
             remote.announced = remote.announced.saturating_add(1);
             let addr = canonical(candidate.addr);
-            let useful = remote.announced <= 2 * MAX_CANDIDATES
-                && is_sendable(addr, self.config.allow_loopback);
+            let useful = is_sendable(addr, self.config.allow_loopback)
+                && (self.is_settled(addr) || self.take_offer(now));
             if !useful || !self.add_pairs(candidate.kind, addr) {
                 let ignored = &mut self.outcome.counts.candidates_ignored;
                 *ignored = ignored.saturating_add(1);
@@ -66,7 +74,7 @@ impl Agent {
     }
 
     /// Whether any pair came of it.
-    fn add_pairs(&mut self, kind: CandidateKind, remote: std::net::SocketAddr) -> bool {
+    fn add_pairs(&mut self, kind: CandidateKind, remote: SocketAddr) -> bool {
         let origin = Origin::Announced(kind);
         let rank = Rank::of(kind, remote, &self.local);
         let mut added = false;
@@ -75,11 +83,18 @@ impl Agent {
                 continue;
             }
             let route = Route::Direct { socket, remote };
+            if !self.paths.contains_key(&route) && self.paths.len() > MAX_PAIRS {
+                self.make_room();
+            }
             let full = self.paths.len() > MAX_PAIRS;
             match self.paths.get_mut(&route) {
                 // What a check taught before its announcement came now has a better name.
                 Some(path) => {
                     added |= matches!(path.origin, Origin::Learned { .. });
+                    if path.state == State::Idle || path.is_dead() {
+                        path.state = State::Waiting;
+                        added = true;
+                    }
                     if matches!(path.origin, Origin::Learned { .. }) || rank < path.rank {
                         path.origin = origin;
                         path.rank = rank;
@@ -93,6 +108,37 @@ impl Agent {
             }
         }
         added
+    }
+
+    /// Whether every pair with this address is being checked or works: announcing it changes nothing.
+    fn is_settled(&self, addr: SocketAddr) -> bool {
+        let mut pairs = self.paths.values().filter(|path| match path.route {
+            Route::Direct { remote, .. } => remote == addr,
+            Route::Relay => false,
+        });
+        let settled = |path: &Path| path.is_usable() || path.is_pending();
+        pairs.next().is_some_and(&settled) && pairs.all(settled)
+    }
+
+    fn take_offer(&mut self, now: Instant) -> bool {
+        let remote = self.remote.as_mut();
+        remote.is_some_and(|remote| remote.offers.take(now))
+    }
+
+    /// Forgets the worst pair that did not answer: a roaming peer announces more addresses in its
+    /// life than there is room for.
+    fn make_room(&mut self) {
+        let useless = |path: &&Path| {
+            path.route.is_direct()
+                && (path.state == State::Idle || path.is_dead())
+                && path.route != self.selected
+                && self.lead.nominated() != Some(path.route)
+        };
+        let worst = self.paths.values().filter(useless);
+        let worst = worst.max_by_key(|path| path.order()).map(|path| path.route);
+        if let Some(route) = worst {
+            self.remove(route);
+        }
     }
 
     /// Adds the path that a valid check came over. At the limit the oldest of its kind that is of no

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::Agent;
 use crate::stun::{Answer, Body, Incoming, TransactionId};
 use crate::traversal::path::State;
-use crate::traversal::{Dropped, Role, Route, canonical};
+use crate::traversal::{Dropped, Event, Role, Route, canonical};
 
 impl Agent {
     /// Takes an answer: it must belong to a check of ours, come the way that went, and prove
@@ -63,6 +63,9 @@ impl Agent {
             let rtt = now.saturating_duration_since(sent.sent_at);
             path.mapped = mapped.map(canonical).or(path.mapped);
             path.answered(rtt, size, enough, next_at, now);
+        }
+        if via == self.selected && self.doubted_at.take().is_some() {
+            self.push_event(Event::Recovered { route: via });
         }
         self.allow(via);
         self.burst(now);

@@ -41,6 +41,7 @@ impl Agent {
             Step::Send(size) => self.send_check(route, size, now),
             Step::Lost if route == self.selected => {
                 self.outcome.counts.paths_lost += 1;
+                self.doubted_at.get_or_insert(now);
                 self.rouse(now);
             }
             Step::Lost | Step::GaveUp => (),
