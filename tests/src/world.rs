@@ -257,6 +257,7 @@ impl World {
         let sockets = Sockets {
             main: place.bind(ip, SERVER_PORT),
             alt: Some(place.bind(ip, SERVER_PORT + 1)),
+            second: None,
         };
         let mut server = Server::with_sockets(config.clone(), sockets.clone());
         // The thread that writes a killed server's names lets go of the file in its own time.

@@ -1,6 +1,6 @@
 //! First stage of the command line: what was typed, as clap reads it.
 
-use std::net::SocketAddr;
+use std::net::{AddrParseError, IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -50,6 +50,9 @@ pub(crate) struct GlobalArgs {
     /// Never connect directly and never show my addresses [env: GIMLET_RELAY_ONLY]
     #[arg(long, global = true)]
     pub(crate) relay_only: bool,
+    /// Don't tell the server what comes of my attempts to connect directly [env: GIMLET_NO_REPORT]
+    #[arg(long, global = true)]
+    pub(crate) no_report: bool,
     /// Print one JSON object per line
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -89,6 +92,8 @@ pub(crate) enum Command {
     Pipe(PipeArgs),
     /// The interactive shell
     Shell(AcceptArgs),
+    /// Print how many attempts became direct: everybody's on this server, and my own
+    Stats(StatsArgs),
 }
 
 #[derive(Debug, Default, Args)]
@@ -97,6 +102,10 @@ pub(crate) struct ServeArgs {
     /// port 13000 of every interface]
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) listen: Option<SocketAddr>,
+    /// Second address of this host, for STUN: clients can then tell all of their NAT's behaviour. PORT
+    /// is that of the second port at both addresses [default: the one after the main port]
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = second_address)]
+    pub(crate) listen_alt: Option<SocketAddr>,
     /// Folder of the server's key, token and names [env: GIMLET_STATE] [default: the user's state
     /// folder]
     #[arg(long, value_name = "DIR")]
@@ -117,6 +126,14 @@ pub(crate) struct ServeArgs {
     /// The certificate's private key (PEM)
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub(crate) cert_key: Option<PathBuf>,
+}
+
+/// An address with a port, or without one, which is then 0.
+pub(crate) fn second_address(text: &str) -> Result<SocketAddr, AddrParseError> {
+    match text.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(ip) => Ok(SocketAddr::new(ip, 0)),
+        Err(_) => text.parse(),
+    }
 }
 
 /// Whose connections are taken.
@@ -187,6 +204,13 @@ pub(crate) struct BenchArgs {
     /// Let the peer send
     #[arg(long)]
     pub(crate) reverse: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatsArgs {
+    /// Only my own attempts, without asking the server
+    #[arg(long)]
+    pub(crate) own: bool,
 }
 
 #[derive(Debug, Args)]

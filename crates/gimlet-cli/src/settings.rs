@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     identity: Option<PathBuf>,
     pub(crate) name: Option<Name>,
     pub(crate) relay_only: bool,
+    /// Whether the server is told what comes of attempts.
+    pub(crate) report: bool,
     file: File,
 }
 
@@ -39,6 +41,8 @@ pub(crate) struct Settings {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ServeSettings {
     pub(crate) listen: SocketAddr,
+    /// Its port is 0 where none was given.
+    pub(crate) listen_alt: Option<SocketAddr>,
     pub(crate) state: PathBuf,
     pub(crate) entry: Entry,
     pub(crate) advertise: Option<String>,
@@ -93,6 +97,11 @@ impl Settings {
             (false, Some(text)) => switch(&text).context("in GIMLET_RELAY_ONLY")?,
             (false, None) => file.relay_only.unwrap_or(false),
         };
+        let report = match (flags.no_report, variable(env, "GIMLET_NO_REPORT")) {
+            (true, _) => false,
+            (false, Some(text)) => !switch(&text).context("in GIMLET_NO_REPORT")?,
+            (false, None) => file.report.unwrap_or(true),
+        };
         let identity = (flags.identity.clone())
             .or_else(|| path(env, "GIMLET_IDENTITY"))
             .or_else(|| file.identity.clone())
@@ -102,6 +111,7 @@ impl Settings {
             identity,
             name,
             relay_only,
+            report,
             file,
         })
     }
@@ -112,6 +122,11 @@ impl Settings {
             usage(anyhow::anyhow!("there is no home folder to keep a key in"))
                 .hint("name a key file with --identity FILE")
         })
+    }
+
+    /// The file of this user's own attempts; `None` where there is no home folder.
+    pub(crate) fn attempts(&self) -> Option<PathBuf> {
+        state_dir().map(|folder| folder.join("attempts.jsonl"))
     }
 
     pub(crate) fn serve(&self, flags: &ServeArgs, env: Env<'_>) -> Result<ServeSettings, Failure> {
@@ -150,6 +165,7 @@ impl Settings {
         let cert_key = flags.cert_key.clone().or_else(|| file.cert_key.clone());
         Ok(ServeSettings {
             listen,
+            listen_alt: flags.listen_alt.or(file.listen_alt),
             state,
             entry,
             advertise: flags.advertise.clone().or_else(|| file.advertise.clone()),

@@ -57,6 +57,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The second port. Default the next one.
     pub alt_port: AltPort,
+    /// A second address of this host, for STUN alone: with it peers can tell all of their NAT's
+    /// behaviour. Both ports are the same there as at the first; a port given here, other than 0, is the
+    /// alternative one. Default none.
+    pub listen_alt: Option<SocketAddr>,
     /// Host name or address in the address line. Default: where we listen, or if that is every
     /// interface, the address that the default route uses.
     pub advertise: Option<String>,
@@ -84,6 +88,9 @@ pub struct Config {
     /// STUN answers a prefix gets. Default 100 a second, 200 at once: many peers behind one NAT,
     /// and some 8 kB/s at most toward an address that somebody forged.
     pub stun: Rate,
+    /// Those of them that tell more, or leave from or go to another port or address (RFC 5780). Default
+    /// 20 a second, 200 at once: a dozen peers behind one NAT looking at it at the same time.
+    pub discovery: Rate,
     /// How long peers have to leave by themselves when the server stops. Default 250 ms.
     pub drain: Duration,
 }
@@ -93,6 +100,7 @@ impl Default for Config {
         Self {
             listen: (Ipv6Addr::UNSPECIFIED, ServerAddress::DEFAULT_PORT).into(),
             alt_port: AltPort::default(),
+            listen_alt: None,
             advertise: None,
             state: None,
             web_certificate: None,
@@ -104,6 +112,7 @@ impl Default for Config {
             handshakes: Rate::per_second(20, 100),
             max_handshakes: Rate::per_second(200, 1000),
             stun: Rate::per_second(100, 200),
+            discovery: Rate::per_second(20, 200),
             drain: Duration::from_millis(250),
         }
     }

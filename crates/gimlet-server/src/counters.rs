@@ -29,6 +29,12 @@ counters! {
     stun_ignored,
     /// STUN requests over their prefix's rate.
     stun_limited,
+    /// Of those answered: with what RFC 5780 adds.
+    stun_discovery,
+    /// Of these: from another address or port than was asked.
+    stun_moved,
+    /// STUN requests over their prefix's rate of discovery, answered plainly if at all.
+    stun_discovery_limited,
     /// Relay data frames sent on.
     relayed_packets,
     /// Their bytes, headers included.

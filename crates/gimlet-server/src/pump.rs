@@ -11,6 +11,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
+use gimlet_net::path;
 use gimlet_proto::frame::Frame;
 use gimlet_proto::relay::runs::{Content, Run, runs};
 use gimlet_proto::relay::{self, Action, Answer, Command, Relay};
@@ -40,6 +41,8 @@ pub(crate) struct Pump {
 impl Pump {
     /// Runs until the control task is gone, or receiving fails for good.
     pub(crate) async fn run(mut self) -> io::Result<()> {
+        // Answers of the other sockets leave from this one too; a fresh one is not ready at once.
+        path::writable(&self.socket).await?;
         let mut inlet = Inlet::new();
         let mut outlet = Outlet::new(self.socket.clone(), self.counters.clone());
         let mut failures = Failures::default();
@@ -83,8 +86,11 @@ impl Pump {
                 Content::Frames(frame) => self.relay(&frame, &run, meta, outlet, now).await,
                 Content::Quic => self.hand_to_quinn(run.bytes, meta),
                 Content::Stun => {
-                    if let Some(answer) = self.responder.answer(run.bytes, meta.addr, now) {
-                        outlet.send(meta.addr, &answer, meta.dst_ip).await;
+                    let answer = self
+                        .responder
+                        .answer(run.bytes, meta.addr, meta.dst_ip, now);
+                    if let Some((to, answer)) = answer {
+                        outlet.send(to, &answer, meta.dst_ip).await;
                     }
                 }
                 Content::Nothing => self.counters.foreign_dropped.one(),

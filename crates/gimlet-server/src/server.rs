@@ -23,6 +23,7 @@ use tokio::time;
 use crate::config::Config;
 use crate::control::{self, Control};
 use crate::counters::Counters;
+use crate::discovery::{Corner, Corners};
 use crate::door::Door;
 use crate::handle::ServerHandle;
 use crate::names::NameFile;
@@ -62,7 +63,7 @@ impl Server {
     ///
     /// Outside a tokio runtime.
     pub fn bind(config: Config) -> Result<Self, BindError> {
-        let listened = Sockets::bind(config.listen, config.alt_port);
+        let listened = Sockets::bind(config.listen, config.alt_port, config.listen_alt);
         let sockets = listened.map_err(|source| BindError::Listen {
             address: config.listen,
             source,
@@ -167,6 +168,33 @@ impl Server {
         let counters = self.handle.counters.clone();
         let mut config = self.config;
         config.rendezvous.access = self.access;
+        let corners = Corners::new(&self.sockets).map_err(RunError::Socket)?;
+        let corners = Arc::new(corners);
+        let responder = |corner| Responder::new(&config, corner, corners.clone(), counters.clone());
+        let mut stun_only: Vec<_> = self
+            .sockets
+            .alt
+            .iter()
+            .cloned()
+            .map(|alt| (alt, responder(Corner::ALT)))
+            .collect();
+        if let Some([main, alt]) = self.sockets.second.and_then(|second| second.sockets) {
+            stun_only.push((
+                main,
+                responder(Corner {
+                    address: 1,
+                    ..Corner::MAIN
+                }),
+            ));
+            stun_only.push((
+                alt,
+                responder(Corner {
+                    address: 1,
+                    ..Corner::ALT
+                }),
+            ));
+        }
+        let main_responder = responder(Corner::MAIN);
         let alt = self.sockets.alt;
         let alt_port = alt.as_ref().and_then(|alt| alt.local_addr().ok());
         config.rendezvous.stun_ports = alt_port.iter().map(SocketAddr::port).collect();
@@ -185,13 +213,12 @@ impl Server {
             relay: Relay::new(config.relay.clone(), rand::random(), now),
             commands: relay_commands,
             events: relay_events,
-            responder: Responder::new(config.stun, counters.clone()),
+            responder: main_responder,
             counters: counters.clone(),
         };
         tasks.spawn(pump.run());
-        if let Some(alt) = alt {
-            let responder = Responder::new(config.stun, counters.clone());
-            tasks.spawn(responder::serve(alt, responder, counters.clone()));
+        for (socket, responder) in stun_only {
+            tasks.spawn(responder::serve(socket, responder, counters.clone()));
         }
         let door = Door::new(&config, endpoint.clone(), control.clone(), counters.clone());
         let control_task = Control {

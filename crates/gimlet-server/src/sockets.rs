@@ -16,19 +16,33 @@ pub struct Sockets {
     pub main: Arc<dyn AsyncUdpSocket>,
     /// STUN from another port, so that mapping behaviour can be told.
     pub alt: Option<Arc<dyn AsyncUdpSocket>>,
+    /// The second address, so that all of a NAT's behaviour can be told. It needs `alt`.
+    pub second: Option<SecondAddress>,
+}
+
+/// A second address of a server, with the same two ports.
+#[derive(Debug, Clone)]
+pub struct SecondAddress {
+    /// The address.
+    pub ip: IpAddr,
+    /// Its sockets, that of the main port first. `None` where `main` and `alt` are bound to every
+    /// address, and so to this one.
+    pub sockets: Option<[Arc<dyn AsyncUdpSocket>; 2]>,
 }
 
 impl Sockets {
-    /// Binds real sockets. `[::]` takes both families, or IPv4 alone on a system without IPv6.
+    /// Binds real sockets. `[::]` takes both families, or IPv4 alone on a system without IPv6. The port
+    /// of `second`, unless 0, is that of the alternative port.
     ///
     /// # Errors
     ///
-    /// What the system says about the main port, or about an alternative port asked for by number.
+    /// What the system says about the main port, about an alternative port asked for by number, or
+    /// about the second address.
     ///
     /// # Panics
     ///
     /// Outside a tokio runtime.
-    pub fn bind(listen: SocketAddr, alt: AltPort) -> io::Result<Self> {
+    pub fn bind(listen: SocketAddr, alt: AltPort, second: Option<SocketAddr>) -> io::Result<Self> {
         let main = match socket::bind(listen, true) {
             Err(error) if listen.ip().is_unspecified() && no_such_family(&error) => {
                 socket::bind((Ipv4Addr::UNSPECIFIED, listen.port()).into(), true)?
@@ -37,6 +51,11 @@ impl Sockets {
         };
         let here = main.local_addr()?;
         let beside = |port| socket::bind(SocketAddr::new(here.ip(), port), true);
+        let alt = match (alt, second.map(|second| second.port())) {
+            (AltPort::Off | AltPort::Next, Some(port @ 1..)) => AltPort::Port(port),
+            (AltPort::Off, Some(0)) => AltPort::Next,
+            (alt, _) => alt,
+        };
         let alt = match alt {
             AltPort::Off => None,
             AltPort::Port(port) => Some(beside(port)?),
@@ -45,7 +64,29 @@ impl Sockets {
                 Some(beside(next).or_else(|_| beside(0))?)
             }
         };
-        Ok(Self { main, alt })
+        let mut sockets = Self {
+            main,
+            alt,
+            second: None,
+        };
+        if let Some(second) = second {
+            sockets.second = Some(sockets.second_address(here, second.ip())?);
+        }
+        Ok(sockets)
+    }
+
+    fn second_address(&self, here: SocketAddr, ip: IpAddr) -> io::Result<SecondAddress> {
+        let Some(alt) = &self.alt else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        let sockets = match here.ip().is_unspecified() {
+            true => None,
+            false => {
+                let at = |port| socket::bind(SocketAddr::new(ip, port), true);
+                Some([at(here.port())?, at(alt.local_addr()?.port())?])
+            }
+        };
+        Ok(SecondAddress { ip, sockets })
     }
 }
 
@@ -68,6 +109,16 @@ pub(crate) fn reachable_ip(local: SocketAddr) -> IpAddr {
     }
 }
 
+/// The first address of a server bound to `local`, if it can be told; `second` is the other.
+pub(crate) fn first_ip(local: SocketAddr, second: Option<IpAddr>) -> Option<IpAddr> {
+    let ip = local.ip().to_canonical();
+    match (ip.is_unspecified(), second) {
+        (false, _) => Some(ip),
+        (true, Some(IpAddr::V4(_))) => default_route_ip(),
+        (true, _) => None,
+    }
+}
+
 /// The source address of the default route: connecting a UDP socket looks it up and sends nothing.
 fn default_route_ip() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
@@ -83,11 +134,11 @@ mod tests {
     #[tokio::test]
     async fn the_second_port_is_another_one_even_if_the_next_is_taken() {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let first = Sockets::bind(listen, AltPort::Next).unwrap();
+        let first = Sockets::bind(listen, AltPort::Next, None).unwrap();
         let main = first.main.local_addr().unwrap();
         let alt = first.alt.unwrap().local_addr().unwrap();
         assert_ne!(main.port(), alt.port());
-        let taken = Sockets::bind(listen, AltPort::Port(main.port()));
+        let taken = Sockets::bind(listen, AltPort::Port(main.port()), None);
         assert_eq!(taken.unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 

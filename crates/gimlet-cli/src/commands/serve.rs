@@ -45,6 +45,7 @@ pub(super) async fn run(context: &Context, args: &ServeArgs, env: Env<'_>) -> Ou
 fn config(settings: ServeSettings) -> Config {
     let mut config = Config::default();
     config.listen = settings.listen;
+    config.listen_alt = settings.listen_alt;
     config.state = Some(settings.state);
     config.advertise = settings.advertise;
     config.web_certificate = settings.certificate;

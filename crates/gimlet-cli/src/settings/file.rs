@@ -5,11 +5,13 @@
 //! identity = "/home/alice/.config/gimlet/identity.key"
 //! name = "alice"
 //! relay_only = false
+//! report = true                 # tell the server what comes of attempts
 //! accept = "known"              # all, known or ask
 //! known_peers = ["..."]         # peer ids
 //!
 //! [serve]
 //! listen = "[::]:13000"
+//! listen_alt = "192.0.2.2"      # a second address, for STUN
 //! state = "/var/lib/gimlet"
 //! token = "..."                 # or: open = true
 //! advertise = "relay.example.org"
@@ -25,7 +27,7 @@ use anyhow::Context as _;
 use gimlet::{Name, PeerId, ServerAddress};
 use serde::de::{Deserialize, Deserializer, Error as _};
 
-use crate::args::Accept;
+use crate::args::{self, Accept};
 
 /// What the file says.
 #[derive(Debug, Default, serde::Deserialize)]
@@ -37,6 +39,7 @@ pub(crate) struct File {
     #[serde(deserialize_with = "text")]
     pub(super) name: Option<Name>,
     pub(super) relay_only: Option<bool>,
+    pub(super) report: Option<bool>,
     pub(super) accept: Option<Accept>,
     #[serde(deserialize_with = "texts")]
     pub(super) known_peers: Vec<PeerId>,
@@ -48,6 +51,8 @@ pub(crate) struct File {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ServeFile {
     pub(super) listen: Option<SocketAddr>,
+    #[serde(deserialize_with = "second_address")]
+    pub(super) listen_alt: Option<SocketAddr>,
     pub(super) state: Option<PathBuf>,
     pub(super) token: Option<String>,
     pub(super) open: bool,
@@ -75,6 +80,15 @@ impl File {
         );
         Ok(file)
     }
+}
+
+fn second_address<'de, D>(from: D) -> Result<Option<SocketAddr>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let text = String::deserialize(from)?;
+    let address = args::second_address(&text).map_err(D::Error::custom)?;
+    Ok(Some(address))
 }
 
 fn text<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
