@@ -45,7 +45,9 @@ pub struct Builder {
     lease: Option<Duration>,
     port: u16,
     network: Option<Network>,
+    leaves_router_alone: bool,
     keeps_outcomes: bool,
+    skips_search: bool,
 }
 
 impl Builder {
@@ -107,6 +109,22 @@ impl Builder {
         self
     }
 
+    /// Sets whether to search for a port, with hundreds of packets, where a NAT gives every destination
+    /// another one. Default: true; only with peers whose introduction both sides accepted.
+    pub fn port_search(mut self, search: bool) -> Self {
+        self.skips_search = !search;
+        self
+    }
+
+    /// Sets whether the router is asked for a port that leads here (PCP, NAT-PMP, UPnP-IGD; IPv4
+    /// only). It is announced to peers, and given back by [`Endpoint::close`]. Default: true, since it
+    /// joins pairs that nothing else does; not on networks other than the system's, nor where all
+    /// servers are on this machine.
+    pub fn port_mapping(mut self, ask: bool) -> Self {
+        self.leaves_router_alone = !ask;
+        self
+    }
+
     /// Sets other sockets than the operating system's. Default: [`Network::system`].
     pub fn network(mut self, network: Network) -> Self {
         self.network = Some(network);
@@ -130,6 +148,7 @@ impl Builder {
             Some(network) => network,
             None => Network::system(self.port)?,
         };
+        let maps_port = !self.leaves_router_alone && !self.relay_only && network.is_system();
         let (socket, reports) = PathSocket::new(network.sockets.clone());
         socket.writable().await?;
         let families = network.families();
@@ -156,6 +175,9 @@ impl Builder {
             alpns: self.alpns,
             policy: self.policy,
             relay_only: self.relay_only,
+            maps_port,
+            port_mapping: watch::Sender::default(),
+            skips_search: self.skips_search,
             report_outcomes: !self.keeps_outcomes,
             nat: watch::Sender::default(),
             report: watch::Sender::default(),

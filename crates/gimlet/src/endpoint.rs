@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use gimlet_net::path::{CountersSnapshot, PathSocket};
+use gimlet_net::port_map::PortMapping;
 use gimlet_net::tls::Credential;
 use gimlet_net::virtual_addr::VirtualAddr;
 use gimlet_proto::candidate::NatClass;
@@ -36,6 +37,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// Pages of the peer list asked for at most: 64 × 1,024 peers.
 const MAX_PAGES: usize = 1024;
 
+/// How long [`Endpoint::port_mapping`] waits: a second to find a router, two for its answer.
+const MAPPING_TIMEOUT: Duration = Duration::from_secs(4);
+
 /// How long [`Endpoint::close`] waits for goodbyes to be heard.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -51,6 +55,10 @@ pub(crate) struct Shared {
     pub(crate) alpns: Vec<Vec<u8>>,
     pub(crate) policy: AcceptPolicy,
     pub(crate) relay_only: bool,
+    /// Whether a router may be asked for a port.
+    pub(crate) maps_port: bool,
+    pub(crate) port_mapping: watch::Sender<PortMapping>,
+    pub(crate) skips_search: bool,
     pub(crate) report_outcomes: bool,
     pub(crate) nat: watch::Sender<NatClass>,
     pub(crate) report: watch::Sender<Option<NetReport>>,
@@ -282,6 +290,26 @@ impl Endpoint {
         }
     }
 
+    /// Which port the router gives us, asked for if it was not yet; waits 4 s at most.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn port_mapping(&self) -> PortMapping {
+        let mut mapping = self.inner.shared.port_mapping.subscribe();
+        if !self.inner.shared.maps_port {
+            return PortMapping::Off;
+        }
+        // An error means that the engine is gone.
+        let _ = self.inner.commands.send(Command::MapPort).await;
+        let known = |mapping: &PortMapping| !matches!(mapping, PortMapping::Off | PortMapping::Asking);
+        let known = tokio::time::timeout(MAPPING_TIMEOUT, mapping.wait_for(known)).await;
+        match known {
+            Ok(Ok(mapping)) => *mapping,
+            Ok(Err(_)) | Err(_) => PortMapping::Absent,
+        }
+    }
+
     /// Connects to a peer for one application protocol. Resolves as soon as application data can be
     /// sent, usually over the relay; the direct path follows by itself.
     ///
@@ -384,8 +412,15 @@ impl Endpoint {
         // An error, here and below, means that the engine is gone already.
         let _ = self.inner.commands.send(Command::Stop { done }).await;
         let _ = said.await;
-        self.sign_out().await;
-        self.inner.shared.quic.wait_idle().await;
+        let mut mapping = self.inner.shared.port_mapping.subscribe();
+        tokio::join!(
+            async {
+                self.sign_out().await;
+                self.inner.shared.quic.wait_idle().await;
+            },
+            mapping.wait_for(|mapping| *mapping == PortMapping::Off),
+        )
+        .0
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use gimlet_net::path::{Report, Via};
+use gimlet_net::port_map::{PortMap, PortMapping};
 use gimlet_net::virtual_addr::VirtualAddr;
 use gimlet_proto::address::ServerAddress;
 use gimlet_proto::candidate::{Candidate, NatClass};
@@ -20,6 +21,7 @@ use gimlet_proto::message::Introduction;
 use gimlet_proto::secret::SessionId;
 use gimlet_proto::stun;
 use gimlet_proto::traversal::{Route, SocketId};
+use quinn::AsyncUdpSocket;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::control::{Control, ControlEvent, ServerPlace};
@@ -34,11 +36,17 @@ mod asking;
 mod entries;
 mod held;
 mod leg;
+mod lookout;
+mod mapping;
+mod movement;
 mod reporting;
+mod search;
 mod session;
 
 use held::Held;
+use movement::Movement;
 use reporting::Reports;
+use search::Searches;
 use session::Session;
 
 /// Sessions of one endpoint. Each takes some 10 KiB; strangers who are let in
@@ -74,8 +82,19 @@ pub(crate) enum Command {
         /// How.
         accepted: bool,
     },
+    /// Sockets for a search are open.
+    Opened {
+        /// Whose search.
+        addr: VirtualAddr,
+        /// As many as could be opened.
+        sockets: Vec<Arc<dyn AsyncUdpSocket>>,
+    },
     /// The addresses of servers are known.
     Places(Vec<ServerPlace>),
+    /// Somebody wants to know which port the router gives us.
+    MapPort,
+    /// What the router gave.
+    Mapped(PortMapping),
     /// Ends every session, so that the server hears of it before the goodbye, and the engine.
     Stop {
         /// Dropped when all is said.
@@ -112,6 +131,7 @@ pub(crate) struct Engine {
     server_rtt: Duration,
     /// What strangers can make us send by naming addresses: see [`CHECKS`].
     checks: Bucket,
+    searches: Searches,
     /// Where the server sees the socket of our control session.
     observed: Option<(SocketId, SocketAddr)>,
     /// What peers were last told of us.
@@ -120,6 +140,8 @@ pub(crate) struct Engine {
     reflexive_started: Instant,
     asked: Vec<(SocketId, SocketAddr)>,
     sweep_at: Instant,
+    movement: Movement,
+    port_map: Option<PortMap>,
 }
 
 impl Engine {
@@ -153,12 +175,15 @@ impl Engine {
             server: None,
             server_rtt: Duration::ZERO,
             checks: Bucket::default(),
+            searches: Searches::new(),
             observed: None,
             announced: Default::default(),
             reflexive: Reflexive::default(),
             reflexive_started: now,
             asked: Vec::new(),
             sweep_at: now + SWEEP,
+            movement: Movement::default(),
+            port_map: None,
         };
         tokio::spawn(engine.run(control_events, from_callers, reports));
     }
@@ -169,6 +194,7 @@ impl Engine {
         mut commands: mpsc::Receiver<Command>,
         mut reports: mpsc::Receiver<Report>,
     ) {
+        let mut changes = self.shared.network.changes();
         let mut orphaned = false;
         while !(orphaned && self.entries.values().all(|entry| !entry.peer.is_in_use())) {
             let timeout = tokio::time::sleep_until(self.timeout().into());
@@ -178,6 +204,7 @@ impl Engine {
                 command = commands.recv(), if !orphaned => match command {
                     Some(Command::Stop { done }) => {
                         self.stop();
+                        self.release_port();
                         drop(done);
                         break;
                     }
@@ -185,6 +212,7 @@ impl Engine {
                     None => orphaned = true,
                 },
                 Some(report) = reports.recv() => self.handle_report(report),
+                Ok(()) = changes.changed() => self.moved("the system says so", now()),
                 () = timeout => self.handle_timeout(),
             }
         }
@@ -216,7 +244,16 @@ impl Engine {
                     [Some(main), second].into_iter().flatten()
                 });
                 self.ask_reflexive(ports.collect());
+                for place in places.iter().rev() {
+                    self.watch_mapping(place.socket, place.addr, now());
+                }
+                if !self.shared.alpns.is_empty() {
+                    self.map_port();
+                }
             }
+            Command::MapPort => self.map_port(),
+            Command::Mapped(mapping) => self.mapped(mapping),
+            Command::Opened { addr, sockets } => self.opened(addr, sockets, now()),
             // The loop ends before it gets here.
             Command::Stop { .. } => (),
         }
@@ -246,6 +283,7 @@ impl Engine {
                 self.with_link(&link, |entry| {
                     entry.session.agent.handle_suspect(route, now)
                 });
+                self.doubt_entry(link.addr(), now);
             }
             Report::Heard { link, route } => {
                 self.with_link(&link, |entry| entry.session.agent.handle_heard(route, now));
@@ -254,13 +292,18 @@ impl Engine {
                 self.with_link(&link, |entry| {
                     entry.session.agent.handle_send_failed(route, now)
                 });
+                self.doubt_entry(link.addr(), now);
             }
+            Report::Flowing { .. } => self.flowing(now),
         }
     }
 
     fn handle_stun(&mut self, via: Via, datagram: &[u8], now: Instant) {
         let (route, entry) = match via {
             Via::Direct { socket, remote } => {
+                if self.handle_lookout(socket, remote, datagram, now) {
+                    return;
+                }
                 if self.reflexive.handle_datagram(socket, remote, datagram) {
                     self.drive_reflexive();
                     return;
@@ -311,6 +354,7 @@ impl Engine {
             self.reflexive.handle_timeout(now);
             self.drive_reflexive();
         }
+        self.handle_movement_timeout(now);
         let socket = self.shared.socket.clone();
         while let Some(&(at, addr)) = self.due.first().filter(|(at, _)| *at <= now) {
             self.due.remove(&(at, addr));
@@ -328,7 +372,7 @@ impl Engine {
     fn timeout(&self) -> Instant {
         let due = self.due.first().map(|&(at, _)| at);
         let reflexive = self.reflexive.poll_timeout();
-        [due, reflexive]
+        [due, reflexive, self.movement.poll_timeout()]
             .into_iter()
             .flatten()
             .fold(self.sweep_at, Instant::min)

@@ -11,6 +11,7 @@ mod glare;
 mod hostile;
 mod liar;
 mod restart;
+mod search;
 mod sites;
 mod stun_clients;
 mod switching;

@@ -78,6 +78,8 @@ pub enum SearchEnd {
     Exhausted,
     /// The other side did not take part.
     Unanswered,
+    /// The owner did not allow it: the pair was tried lately, or others wait already.
+    Refused,
     /// No sockets could be opened, or no sample taken.
     Unable,
 }

@@ -75,16 +75,12 @@ impl Engine {
         }
         let mut seen = self.reflexive.mapped();
         seen.extend(self.observed);
-        candidates::announced(&self.local_addrs(), &seen)
+        candidates::announced(&self.local_addrs(), &seen, self.mapped_addr())
     }
 
     /// Our own address on a direct path, for people to see.
     pub(super) fn local_of(&self, socket: SocketId, remote: SocketAddr) -> Option<SocketAddr> {
-        let &(_, _, bound) = self
-            .shared
-            .sockets
-            .iter()
-            .find(|(id, _, _)| *id == socket)?;
+        let bound = self.shared.socket.local_addr_of(socket)?;
         match bound.ip().is_unspecified() {
             true => Some(SocketAddr::new(
                 interfaces::source_for(remote)?,
@@ -102,9 +98,11 @@ impl Engine {
         if std::mem::replace(&mut self.announced, news.clone()) == news {
             return;
         }
+        let facts = self.search_facts();
         for entry in self.entries.values_mut() {
             entry.peer.facts.send_modify(|facts| facts.nat_local = nat);
             entry.session.agent.set_local(&candidates, nat);
+            entry.session.agent.set_search(facts.clone());
             if entry.session.introduction == Stage::Agreed {
                 let session = entry.session.id();
                 let candidates = candidates.clone();

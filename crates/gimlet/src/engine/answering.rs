@@ -36,7 +36,7 @@ impl Engine {
             } => {
                 self.server = Some(server);
                 self.server_rtt = rtt;
-                self.observed = Some((server.socket, observed));
+                let before = self.observed.replace((server.socket, observed));
                 let main = (server.socket, server.addr);
                 let others = stun_ports
                     .iter()
@@ -58,6 +58,10 @@ impl Engine {
                         entry.session.lost_introduction(now);
                     }
                 });
+                self.watch_mapping(server.socket, server.addr, now);
+                if before.is_some_and(|before| before != (server.socket, observed)) {
+                    self.moved("the server sees us elsewhere", now);
+                }
             }
             ControlEvent::Offline => {
                 // Introductions under way die with the control session.
@@ -90,7 +94,7 @@ impl Engine {
             }),
             // Clients act on the end of the session itself; presence has its own subscribers.
             ToPeer::Draining(_) | ToPeer::Presence(_) => (),
-            ToPeer::Coordinated(_) => (),
+            ToPeer::Coordinated(said) => self.coordinated(said, now),
             ToPeer::SignedIn(_)
             | ToPeer::Failed(_)
             | ToPeer::Page(_)
@@ -161,11 +165,13 @@ impl Engine {
         let candidates = self.candidates();
         let nat = *self.shared.nat.borrow();
         let held = self.held.take(session);
+        let facts = self.search_facts();
         let Some(entry) = self.entries.get_mut(&addr) else {
             return;
         };
         entry.session.introduction = Stage::Agreed;
         entry.session.agent.set_local(&candidates, nat);
+        entry.session.agent.set_search(facts);
         self.control.send(Accept {
             session,
             secret: entry.session.leg.secret().clone(),

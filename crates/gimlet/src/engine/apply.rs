@@ -78,7 +78,10 @@ impl Engine {
             match (transmit.via, self.server) {
                 (Route::Direct { socket, remote }, _) => {
                     let proven = paths.link_at(socket, remote) == Some(addr);
-                    if proven || self.checks.take(1, &CHECKS, now) {
+                    let may_send = proven
+                        || self.checks.take(1, &CHECKS, now)
+                            && self.searches.may_send(remote.ip(), now);
+                    if may_send {
                         paths.send_plain(socket, remote, &transmit.payload);
                     }
                 }
@@ -91,6 +94,9 @@ impl Engine {
     }
 
     fn apply(&mut self, addr: VirtualAddr, event: Event, now: Instant) {
+        let Some(event) = self.apply_search(addr, event, now) else {
+            return;
+        };
         let Some(entry) = self.entries.get(&addr) else {
             return;
         };
@@ -123,6 +129,8 @@ impl Engine {
                 };
                 self.select(addr, route, path, now);
             }
+            // Only what is sent now finds out what was lost before.
+            Event::Recovered { .. } => peer.nudge(),
             Event::Confirmed { .. } => {
                 peer.facts.send_modify(|facts| {
                     facts.moments.confirmed_at.get_or_insert(now);
@@ -150,6 +158,7 @@ impl Engine {
         let peer = entry.peer.clone();
         match route {
             Route::Direct { socket, remote } => {
+                self.shared.socket.adopt(socket);
                 peer.set_target(Target::Direct { socket, remote });
             }
             Route::Relay => {

@@ -35,6 +35,7 @@ impl Engine {
         let Some(server) = self.server else { return };
         let candidates = self.candidates();
         let nat = *self.shared.nat.borrow();
+        let facts = self.search_facts();
         let Some(entry) = self.entries.get_mut(&addr) else {
             return;
         };
@@ -49,6 +50,7 @@ impl Engine {
         };
         entry.session.introduction = Stage::Asked { attempt };
         entry.session.agent.set_local(&candidates, nat);
+        entry.session.agent.set_search(facts);
         self.control.send(Introduce {
             session: entry.session.id(),
             peer: entry.peer.id,
@@ -146,6 +148,7 @@ impl Engine {
             return;
         };
         entry.session.start_over(config, &sockets, now);
+        entry.reports.restart();
         self.shared.socket.disallow_all(&entry.peer.link);
         entry.peer.path.send_replace(Path::RELAY);
         entry.peer.facts.send_modify(|facts| {

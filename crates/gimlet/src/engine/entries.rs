@@ -143,6 +143,7 @@ impl Engine {
             self.due.remove(&(at, addr));
         }
         self.end_session(&entry.session);
+        self.forget_search(addr, now());
         self.by_fragment.remove(&entry.session.credentials.fragment);
         if self.newest.get(&id) == Some(&addr) {
             self.newest.remove(&id);
@@ -180,6 +181,7 @@ impl Engine {
 
     pub(super) fn agent_config(&self) -> Config {
         let mut config = Config::default();
+        config.keepalive_interval = self.movement.keepalive();
         config.allow_loopback = self.allow_loopback();
         // A peer may be farther than the server, then a few checks are repeated in vain; where both
         // are near, a check that came too early costs no more than this.

@@ -19,8 +19,9 @@ const FIRST_RETRY: Duration = Duration::from_millis(100);
 /// Longest gap between repeats, so that a relay that returns is used within seconds.
 const MAX_RETRY: Duration = Duration::from_secs(2);
 
-/// Gap between binds while all is well: keeps the server's session and the NAT's mapping alive.
-const REFRESH: Duration = Duration::from_secs(15);
+/// Gap before the first repeat of a refresh; doubled each time. A relay that does not answer four of
+/// them is down, within two seconds.
+const REFRESH_RETRY: Duration = Duration::from_millis(250);
 
 /// Binds in a row without an answer after which the relay counts as down.
 const MISSES: u32 = 3;
@@ -41,16 +42,24 @@ pub(super) struct Leg {
     session: SessionId,
     secret: RelaySecret,
     counter: u64,
+    /// Gap between binds while all is well: keeps the server's session and the NAT's mapping alive.
+    refresh: Duration,
     state: State,
 }
 
 impl Leg {
     /// A leg of a session that is being introduced. The first bind is due at once.
-    pub(super) fn new(session: SessionId, secret: RelaySecret, now: Instant) -> Self {
+    pub(super) fn new(
+        session: SessionId,
+        secret: RelaySecret,
+        refresh: Duration,
+        now: Instant,
+    ) -> Self {
         Self {
             session,
             secret,
             counter: 0,
+            refresh,
             state: State::Binding {
                 attempt: 0,
                 repeat_at: now,
@@ -82,7 +91,7 @@ impl Leg {
         if session == self.session && counter == self.counter {
             self.state = State::Up {
                 missed: 0,
-                repeat_at: now + REFRESH,
+                repeat_at: now + self.refresh,
             };
         }
     }
@@ -120,6 +129,19 @@ impl Leg {
         }
     }
 
+    /// Sets the gap between binds, from the next one on.
+    pub(super) fn set_refresh(&mut self, refresh: Duration) {
+        self.refresh = refresh;
+    }
+
+    /// Binds now instead of later, without giving up what stands: our address may have changed.
+    pub(super) fn verify(&mut self, now: Instant) {
+        match &mut self.state {
+            State::Up { missed: 0, repeat_at } | State::Binding { repeat_at, .. } => *repeat_at = now,
+            State::Up { .. } | State::Gone => (),
+        }
+    }
+
     /// Advances time; the bind frame to send, if one is due.
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Option<[u8; BIND_LEN]> {
         match self.state {
@@ -136,13 +158,9 @@ impl Leg {
                         attempt: 1,
                         repeat_at: now + FIRST_RETRY,
                     },
-                    0 => State::Up {
-                        missed: 1,
-                        repeat_at: now + MAX_RETRY,
-                    },
                     _ => State::Up {
                         missed: missed + 1,
-                        repeat_at: now + MAX_RETRY,
+                        repeat_at: now + REFRESH_RETRY * (1 << missed),
                     },
                 };
             }
@@ -204,6 +222,20 @@ mod tests {
     }
 
     #[test]
+    fn verifying_binds_at_once_and_keeps_the_relay_up_meanwhile() {
+        let mut t = Bench::new();
+        t.next();
+        t.leg.handle_bound(SESSION, 1, t.now);
+        t.leg.verify(t.now);
+        assert_eq!(t.next(), (0, 2));
+        assert!(t.leg.is_up());
+        t.leg.verify(t.now);
+        assert_eq!(t.next(), (250, 3), "what is under way is not repeated");
+        t.leg.handle_bound(SESSION, 3, t.now);
+        assert_eq!(t.next(), (15_250, 4));
+    }
+
+    #[test]
     fn a_forged_unknown_only_makes_it_bind_again() {
         let mut t = Bench::new();
         t.next();
@@ -239,7 +271,7 @@ mod tests {
         fn new() -> Self {
             let now = Instant::now();
             Self {
-                leg: Leg::new(SESSION, RelaySecret([7; 32]), now),
+                leg: Leg::new(SESSION, RelaySecret([7; 32]), Duration::from_secs(15), now),
                 start: now,
                 now,
             }

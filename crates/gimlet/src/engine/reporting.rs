@@ -1,9 +1,10 @@
 //! Tells what came of an attempt: this endpoint's own listeners always, the server unless told not
 //! to.
 //!
-//! Only the dialing side reports. An attempt that has a direct path waits a moment for QUIC to be
-//! heard over it; one that is left before it is settled is reported as it stands, or the numbers
-//! would know quick successes and no slow failures.
+//! Only the dialing side reports, a dial once. What is settled waits a moment: for QUIC to be heard
+//! over the direct path, or for an attempt that failed to be taken up with a new address. One that
+//! is left before it is settled is reported as it stands, or the numbers would know quick successes
+//! and no slow failures. A direct path that comes later still is reported as another attempt.
 
 use std::time::{Duration, Instant};
 
@@ -16,8 +17,9 @@ use super::{Engine, Entry, now};
 use crate::event::EndpointEvent;
 use crate::peer::{Facts, Peer};
 
-/// How long a direct path may take to carry QUIC before the attempt is reported without.
-const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an attempt that is settled may still get further before it is reported: some round
+/// trips of candidates over the server, and of QUIC over the path.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Attempts reported of one session: a path found late, a peer that was restarted. A server takes
 /// no more than eight.
@@ -29,13 +31,16 @@ pub(super) enum Reporting {
     /// The attempt goes on.
     #[default]
     Open,
-    /// There is a direct path that QUIC has not been heard over.
-    Direct {
-        /// When it is reported all the same.
+    /// It is settled and may still get further.
+    Settled {
+        /// When it is reported as it is then.
         report_by: Instant,
     },
     /// It was reported.
-    Done,
+    Done {
+        /// As one with a direct path.
+        direct: bool,
+    },
 }
 
 /// Reports of one session.
@@ -45,23 +50,33 @@ pub(super) struct Reports {
     sent: u8,
 }
 
+impl Reports {
+    /// The session's attempt begins anew, with a peer that has forgotten it.
+    pub(super) fn restart(&mut self) {
+        self.state = Reporting::Open;
+    }
+}
+
 impl Engine {
-    /// The attempt of a session is settled: another one begins only if that settles again.
+    /// The attempt of a session is settled.
     pub(super) fn attempt_settled(&mut self, addr: VirtualAddr, direct: bool) {
         let Some(entry) = self.entries.get_mut(&addr) else {
             return;
         };
+        match entry.reports.state {
+            Reporting::Done { direct: before } if before || !direct => (),
+            Reporting::Done { .. } | Reporting::Open | Reporting::Settled { .. } => {
+                let report_by = now() + GRACE;
+                entry.reports.state = Reporting::Settled { report_by };
+            }
+        }
         let confirmed = entry.peer.facts.borrow().moments.confirmed_at.is_some();
-        if direct && !confirmed {
-            let report_by = now() + CONFIRM_TIMEOUT;
-            entry.reports.state = Reporting::Direct { report_by };
-        } else {
-            entry.reports.state = Reporting::Open;
+        if direct && confirmed {
             self.report_attempt(addr);
         }
     }
 
-    /// QUIC was heard over the direct path, or nobody waits for that any more.
+    /// The attempt gets no further: QUIC was heard over the direct path, or time is up.
     pub(super) fn report_attempt(&mut self, addr: VirtualAddr) {
         if let Some(entry) = self.entries.get_mut(&addr)
             && let Some(report) = attempt_of(entry)
@@ -73,7 +88,10 @@ impl Engine {
 
     /// Reports what waited long enough for QUIC to be heard.
     pub(super) fn report_overdue(&mut self, now: Instant) {
-        let due = |entry: &Entry| matches!(entry.reports.state, Reporting::Direct { report_by } if report_by <= now);
+        let due = |entry: &Entry| match entry.reports.state {
+            Reporting::Settled { report_by } => report_by <= now,
+            Reporting::Open | Reporting::Done { .. } => false,
+        };
         let due = self.entries.iter().filter(|(_, entry)| due(entry));
         for addr in due.map(|(&addr, _)| addr).collect::<Vec<_>>() {
             self.report_attempt(addr);
@@ -115,19 +133,22 @@ fn attempt_of(entry: &mut Entry) -> Option<Outcome> {
     let introduced = entry.session.remote.is_some();
     if entry.session.role != Role::Controlling
         || !introduced
-        || *state == Reporting::Done
+        || matches!(state, Reporting::Done { .. })
         || *sent >= MAX_REPORTS
     {
         return None;
     }
-    *state = Reporting::Done;
     *sent += 1;
     let mut facts = *entry.peer.facts.borrow();
     facts.outcome = entry.session.agent.outcome();
     facts.nat_remote = entry.session.nat_remote;
+    let attempt = attempt(&facts);
+    *state = Reporting::Done {
+        direct: attempt.is_direct(),
+    };
     Some(Outcome {
         session: entry.session.id(),
-        attempt: attempt(&facts),
+        attempt,
     })
 }
 
@@ -142,7 +163,7 @@ fn attempt(facts: &Facts) -> Attempt {
         nat_local: facts.nat_local,
         nat_remote: facts.nat_remote,
         strategy: outcome.strategy.filter(|_| direct_ms.is_some()),
-        failure: outcome.failure,
+        failure: outcome.failure.filter(|_| direct_ms.is_none()),
         times: StageTimes {
             introduced_ms: since(moments.introduced_at),
             connected_ms: since(moments.connected_at),

@@ -33,6 +33,8 @@ pub(super) struct Session {
     pub(super) role: Role,
     pub(super) agent: Agent,
     pub(super) leg: Leg,
+    /// Gap between keep-alives of paths in reserve and of the relay.
+    keepalive: Duration,
     pub(super) introduction: Introduction,
     /// Ours.
     pub(super) credentials: Credentials,
@@ -51,6 +53,7 @@ impl Session {
         sockets: &[(SocketId, Family)],
         now: Instant,
     ) -> Self {
+        let keepalive = config.keepalive_interval;
         let credentials = Credentials {
             fragment: rand::random(),
             password: rand::random(),
@@ -66,7 +69,8 @@ impl Session {
         Self {
             role,
             agent,
-            leg: Leg::new(id, RelaySecret(rand::random()), now),
+            leg: Leg::new(id, RelaySecret(rand::random()), keepalive, now),
+            keepalive,
             introduction: Introduction::Wanted {
                 at: now,
                 attempt: 0,
@@ -92,7 +96,14 @@ impl Session {
 
     /// Takes a new relay session; the agent and its paths stay.
     pub(super) fn renew(&mut self, id: SessionId, now: Instant) {
-        self.leg = Leg::new(id, RelaySecret(rand::random()), now);
+        self.leg = Leg::new(id, RelaySecret(rand::random()), self.keepalive, now);
+    }
+
+    /// Sets how often mappings on the way are refreshed.
+    pub(super) fn set_keepalive(&mut self, interval: Duration) {
+        self.keepalive = interval;
+        self.agent.set_keepalive(interval);
+        self.leg.set_refresh(interval);
     }
 
     /// Begins traversal anew under the same credentials.

@@ -23,6 +23,13 @@ impl Agent {
         self.finish(now);
     }
 
+    /// Turns a search down that was [wanted](Event::SearchWanted): the owner has tried this pair lately, or
+    /// is busy for long.
+    pub fn refuse_search(&mut self, now: Instant) {
+        self.search.refuse();
+        self.finish(now);
+    }
+
     /// Feeds what the other side says of where it can be found. `observed` is from where the server
     /// hears it: nobody else is searched for. The owner must be ready to permit the search, and is
     /// told by [`Event::SearchOver`] when it has ended.

@@ -184,6 +184,15 @@ impl Search {
         }
     }
 
+    /// The owner does not.
+    pub(in crate::traversal) fn refuse(&mut self) {
+        if self.stage == Stage::Wanted {
+            self.stage = Stage::Idle;
+            self.over = true;
+            self.outcome.ended = Some(SearchEnd::Refused);
+        }
+    }
+
     fn begin_round(&mut self, round: u32, view: &View, now: Instant) {
         self.round = round;
         self.played += 1;
