@@ -9,6 +9,7 @@ mod pipe;
 mod punch;
 mod serve;
 mod shell;
+mod stats;
 mod up;
 mod whoami;
 
@@ -31,5 +32,6 @@ pub(crate) async fn run(command: Command, context: &Context, env: Env<'_>) -> Ou
         Command::Chat(args) => chat::run(context, &args).await,
         Command::Pipe(args) => pipe::run(context, &args).await,
         Command::Shell(args) => shell::run(context, &args).await,
+        Command::Stats(args) => stats::run(context, &args).await,
     }
 }

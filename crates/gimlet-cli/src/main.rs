@@ -4,6 +4,7 @@
 //! environment and configuration file had their say. Each command is a module of [`commands`].
 
 mod args;
+mod attempts;
 mod changes;
 mod cli;
 mod commands;

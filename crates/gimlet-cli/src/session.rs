@@ -2,6 +2,7 @@
 
 use gimlet::{AcceptPolicy, Connection, Endpoint, Identity, Name, PeerId, Resolved, SignedIn};
 
+use crate::attempts::Recorder;
 use crate::exit::{Failure, Status};
 use crate::output::Output;
 use crate::settings::Settings;
@@ -34,9 +35,10 @@ impl Context {
         policy: AcceptPolicy,
         work: impl AsyncFnOnce(&Endpoint) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let endpoint = self.bind(alpns, policy).await?;
+        let (endpoint, recorder) = self.bind(alpns, policy).await?;
         let done = work(&endpoint).await;
         endpoint.close().await;
+        recorder.finish().await;
         done
     }
 
@@ -49,12 +51,13 @@ impl Context {
         self.with(&[], AcceptPolicy::Nobody, work).await
     }
 
-    /// Opens the sockets; signing in goes on in the background.
+    /// Opens the sockets; signing in goes on in the background. Attempts are written down until the
+    /// recorder is dropped; what they came to at the end needs its [`finish`](Recorder::finish).
     pub(crate) async fn bind(
         &self,
         alpns: &[&[u8]],
         policy: AcceptPolicy,
-    ) -> Result<Endpoint, Failure> {
+    ) -> Result<(Endpoint, Recorder), Failure> {
         let settings = &self.settings;
         if settings.servers.is_empty() {
             return Err(
@@ -67,14 +70,17 @@ impl Context {
             .identity(self.identity()?)
             .alpns(alpns.iter().map(|alpn| alpn.to_vec()).collect())
             .accept(policy)
-            .relay_only(settings.relay_only);
+            .relay_only(settings.relay_only)
+            .report_outcomes(settings.report);
         for server in &settings.servers {
             builder = builder.server(server.clone());
         }
         if let Some(name) = &settings.name {
             builder = builder.name(name.clone());
         }
-        builder.bind().await.map_err(Failure::bind)
+        let endpoint = builder.bind().await.map_err(Failure::bind)?;
+        let recorder = Recorder::start(&endpoint, settings.attempts());
+        Ok((endpoint, recorder))
     }
 }
 

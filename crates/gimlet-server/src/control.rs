@@ -9,7 +9,8 @@ use gimlet_proto::id::PeerId;
 use gimlet_proto::message::ToServer;
 use gimlet_proto::relay;
 use gimlet_proto::rendezvous::{CloseReason, ConnId, Event, NameChange, Output, Rendezvous};
-use tokio::sync::{broadcast, mpsc};
+use gimlet_proto::stats::Summary;
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time;
 
 use crate::counters::Counters;
@@ -49,6 +50,7 @@ pub(crate) struct Control {
     pub(crate) relay_events: mpsc::Receiver<relay::Event>,
     pub(crate) names: Option<mpsc::Sender<NameChange>>,
     pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) stats: watch::Sender<Summary>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) links: HashMap<ConnId, Link>,
 }
@@ -94,7 +96,10 @@ impl Control {
                 self.links.remove(&conn);
                 self.rendezvous.disconnected(conn, reason);
             }
-            Input::Drain(within) => self.rendezvous.drain(within),
+            Input::Drain(within) => {
+                self.rendezvous.drain(within);
+                log::totals(&self.rendezvous.stats());
+            }
         }
     }
 
@@ -123,10 +128,15 @@ impl Control {
                 }
             }
         }
+        let mut reported = false;
         while let Some(event) = self.rendezvous.poll_event() {
             log::event(&event);
+            reported |= matches!(event, Event::AttemptReported { .. });
             // Nobody listening is fine.
             let _ = self.events.send(event);
+        }
+        if reported {
+            self.stats.send_replace(self.rendezvous.stats());
         }
         self.counters.peers.set(self.rendezvous.online());
         self.counters.dialing.set(self.rendezvous.dialing());

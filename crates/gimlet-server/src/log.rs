@@ -2,6 +2,8 @@
 
 use gimlet_proto::message::PathKind;
 use gimlet_proto::rendezvous::Event;
+use gimlet_proto::stats::{Reached, Summary};
+use gimlet_proto::traversal::Strategy;
 
 /// Writes an event to the log.
 pub(crate) fn event(event: &Event) {
@@ -51,6 +53,21 @@ pub(crate) fn event(event: &Event) {
             let path = path_word(*path);
             tracing::info!(from = %dialer, to = %acceptor, %session, path, "path changed");
         }
+        Event::AttemptReported {
+            session,
+            dialer,
+            acceptor,
+            attempt,
+        } => {
+            let times = &attempt.times;
+            let (connected_ms, direct_ms) = (times.connected_ms, times.direct_ms);
+            let strategy = attempt.strategy.map(Strategy::name);
+            let failed = attempt.failure.map(|failure| failure.reason.name());
+            tracing::info!(
+                from = %dialer, to = %acceptor, %session, connected_ms, direct_ms, strategy, failed,
+                "attempt reported"
+            );
+        }
         Event::SessionEnded {
             session,
             dialer,
@@ -68,6 +85,22 @@ pub(crate) fn event(event: &Event) {
         } => tracing::debug!(%session, relayed_bytes, "relay session ended"),
         _ => tracing::debug!(?event, "something happened"),
     }
+}
+
+/// Writes what all the attempts of this run came to.
+pub(crate) fn totals(stats: &Summary) {
+    let reached = |stage| stats.all.stage(stage).count;
+    tracing::info!(
+        introductions_asked = stats.introductions.asked,
+        introductions_accepted = stats.introductions.accepted,
+        attempts_reported = stats.all.attempts,
+        connected = reached(Reached::Connected),
+        direct = reached(Reached::Direct),
+        confirmed = reached(Reached::Confirmed),
+        left_early = stats.all.left,
+        reports_ignored = stats.ignored,
+        "totals of this run"
+    );
 }
 
 fn path_word(path: PathKind) -> &'static str {

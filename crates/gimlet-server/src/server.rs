@@ -16,7 +16,7 @@ use gimlet_proto::address::ServerAddress;
 use gimlet_proto::id::PeerId;
 use gimlet_proto::relay::Relay;
 use gimlet_proto::rendezvous::{self, NameRecord, Rendezvous};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time;
 
@@ -104,6 +104,7 @@ impl Server {
             handle: ServerHandle {
                 counters: Arc::new(Counters::default()),
                 events: broadcast::channel(EVENTS).0,
+                stats: watch::Sender::default(),
             },
             sockets,
             config,
@@ -228,6 +229,7 @@ impl Server {
             relay_events: ended,
             names,
             events: self.handle.events,
+            stats: self.handle.stats,
             counters,
             links: HashMap::new(),
         };

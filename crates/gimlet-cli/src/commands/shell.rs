@@ -12,6 +12,7 @@ use gimlet::{AcceptPolicy, Endpoint};
 use tokio::sync::mpsc;
 
 use crate::args::AcceptArgs;
+use crate::attempts::Recorder;
 use crate::changes::Changes;
 use crate::event::Event;
 use crate::exit::{Failure, Outcome, Status};
@@ -29,6 +30,7 @@ const ALPNS: [&[u8]; 2] = [chat::ALPN, echo::ALPN];
 struct Shell<'a> {
     context: &'a Context,
     endpoint: Endpoint,
+    recorder: Recorder,
     changes: Changes,
     policy: AcceptPolicy,
     /// Whether the person has signed out. A server that is lost is signed in to again by itself.
@@ -42,7 +44,7 @@ struct Shell<'a> {
 pub(super) async fn run(context: &Context, args: &AcceptArgs) -> Outcome {
     let accept = context.settings.accept(args)?;
     let Policy { policy, questions } = policy::new(accept);
-    let endpoint = context.bind(&ALPNS, policy.clone()).await?;
+    let (endpoint, recorder) = context.bind(&ALPNS, policy.clone()).await?;
     let signed_in = session::online(&endpoint).await?;
     let (input, printer) = terminal::open()?;
     let name = context.settings.name.as_ref();
@@ -50,6 +52,7 @@ pub(super) async fn run(context: &Context, args: &AcceptArgs) -> Outcome {
         context,
         changes: Changes::of(&endpoint),
         endpoint,
+        recorder,
         policy,
         logged_out: false,
         hall: Hall::new(name.map_or_else(String::new, ToString::to_string)),
@@ -176,10 +179,11 @@ impl Shell<'_> {
             self.say("You are signed in already.").await;
             return Ok(());
         }
-        let endpoint = self.context.bind(&ALPNS, self.policy.clone()).await?;
+        let (endpoint, recorder) = self.context.bind(&ALPNS, self.policy.clone()).await?;
         let signed_in = self.meanwhile(session::online(&endpoint)).await?;
         self.changes = Changes::of(&endpoint);
         self.endpoint = endpoint;
+        self.recorder = recorder;
         self.logged_out = false;
         self.tell(&Event::SignedIn {
             observed: signed_in.observed,
@@ -252,6 +256,7 @@ impl Shell<'_> {
         self.printer.flush().await;
         self.endpoint.sign_out().await;
         self.endpoint.close().await;
+        self.recorder.finish().await;
     }
 }
 

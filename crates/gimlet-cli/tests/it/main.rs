@@ -10,5 +10,6 @@ mod pipe;
 mod serve;
 #[cfg(unix)]
 mod shell;
+mod stats;
 mod support;
 mod up;

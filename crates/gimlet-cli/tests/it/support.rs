@@ -34,7 +34,8 @@ pub(crate) fn once(home: &TempDir, args: &[&str]) -> Command {
     command
         .args(args)
         .env("HOME", home.path())
-        .env_remove("XDG_CONFIG_HOME");
+        .env_remove("XDG_CONFIG_HOME")
+            .env_remove("XDG_STATE_HOME");
     let mut command = Command::from_std(command);
     command.timeout(DEADLINE);
     command
@@ -106,6 +107,7 @@ impl Host {
             .args(args)
             .env("HOME", self.home.path())
             .env_remove("XDG_CONFIG_HOME")
+            .env_remove("XDG_STATE_HOME")
             .env("GIMLET_SERVER", &self.server)
             .env("GIMLET_NAME", &self.name)
             .env("GIMLET_IDENTITY", self.identity());
