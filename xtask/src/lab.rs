@@ -1,38 +1,49 @@
-//! The NAT lab: the real release binary behind real kernel NATs, every pair of sites against
-//! the oracle. Without root, in Linux namespaces; any difference fails.
+//! The NAT lab: the real release binary behind NATs, every pair of sites against the oracle.
+//! Without root, in Linux namespaces; any difference fails.
+//!
+//! Three parts: the kernel's own NATs; the simulator's NATs carrying the same packets, for what
+//! the kernel's cannot do; and transfers while hosts move, sleep, and lose their router.
 
 mod cell;
+mod crew;
+mod expect;
+mod kernel;
 mod network;
 mod oracle;
+mod part;
 mod plan;
 mod probe;
 mod report;
 mod site;
 mod topology;
+mod tun;
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::Instant;
 
-use anyhow::Context;
-
-use crate::gimlet::{Gimlet, Place};
-use crate::server::serve;
+use crate::sandbox::Sandbox;
 use crate::workspace::fresh;
 use crate::{sandbox, term, workspace};
-use cell::Outcome;
-use plan::Pair;
+use crew::Crew;
+use kernel::Kernel;
 use report::Report;
+use tun::World;
 
+pub(crate) use part::Part;
 pub(crate) use site::Site;
 pub(crate) use topology::{Side, Topology};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Only this pair of sites, as in open,strict; may be repeated
+    /// Only this part; may be repeated
+    #[arg(long, value_name = "PART")]
+    part: Vec<Part>,
+    /// Only this pair of sites, as in open,strict or apdf,random; may be repeated
     #[arg(long, value_name = "A,B")]
-    pair: Vec<Pair>,
+    pair: Vec<Asked>,
     /// How often to run everything
     #[arg(long, default_value = "1")]
     runs: NonZeroUsize,
@@ -50,17 +61,61 @@ pub(crate) struct Args {
     binary: Option<PathBuf>,
 }
 
+/// A pair of either part; names say which, for none is of both.
+#[derive(Clone, Copy, Debug)]
+enum Asked {
+    Kernel(plan::Pair),
+    Tun(tun::Pair),
+}
+
+impl FromStr for Asked {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        match (text.parse(), text.parse()) {
+            (Ok(pair), _) => Ok(Self::Kernel(pair)),
+            (Err(_), Ok(pair)) => Ok(Self::Tun(pair)),
+            (Err(error), Err(_)) => Err(error),
+        }
+    }
+}
+
+/// What is to be run.
+struct Plan {
+    kernel: Vec<plan::Pair>,
+    tun: Vec<tun::Pair>,
+}
+
+impl Plan {
+    fn of(args: &Args) -> Self {
+        let (mut kernel, mut tun) = (plan::all(), tun::all());
+        if !args.pair.is_empty() {
+            (kernel, tun) = (vec![], vec![]);
+            for asked in &args.pair {
+                match asked {
+                    Asked::Kernel(pair) => kernel.push(*pair),
+                    Asked::Tun(pair) => tun.push(*pair),
+                }
+            }
+        }
+        let wanted = |part| args.part.is_empty() || args.part.contains(&part);
+        if !wanted(Part::Kernel) {
+            kernel.clear();
+        }
+        if !wanted(Part::Tun) {
+            tun.clear();
+        }
+        Self { kernel, tun }
+    }
+}
+
 /// `cargo xtask lab`.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let pairs = if args.pair.is_empty() {
-        plan::all()
-    } else {
-        args.pair.clone()
-    };
     if args.list {
-        report::list(&plan::all());
+        report::list()?;
         return Ok(ExitCode::SUCCESS);
     }
+    let plan = Plan::of(args);
     let binary = match args.network {
         true => None,
         false => Some(workspace::binary(args.binary.as_deref())?),
@@ -71,15 +126,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Err(error) => return Ok(refused(&error)),
     };
     sandbox::block_on(async {
-        let started = Instant::now();
-        let topology = match Topology::build(sandbox, &plan::sites(&pairs)).await {
-            Ok(topology) => topology,
-            Err(error) => return Ok(refused(&error)),
-        };
-        anstream::println!("network up in {:.1} s", started.elapsed().as_secs_f64());
-        match &binary {
-            Some(binary) => matrix(&topology, binary, &pairs, args).await,
-            None => network::check(&topology, &pairs).await,
+        match binary {
+            None => check(&plan, sandbox).await,
+            Some(binary) => {
+                let crew = Crew {
+                    binary,
+                    logs: workspace::target().join("lab").join("logs"),
+                    trace: args.trace,
+                };
+                matrix(&plan, sandbox, &crew, args.runs.get()).await
+            }
         }
     })
 }
@@ -91,87 +147,54 @@ fn refused(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Runs every pair and reports.
+/// Proves the networks without Gimlet.
+async fn check(plan: &Plan, sandbox: Sandbox) -> anyhow::Result<ExitCode> {
+    let mut verdict = ExitCode::SUCCESS;
+    if !plan.kernel.is_empty() {
+        let topology = Topology::build(sandbox, &plan::sites(&plan.kernel)).await?;
+        verdict = network::check(&topology, &plan.kernel).await?;
+    }
+    if !plan.tun.is_empty() {
+        let carried = tun::measure(&World::build(sandbox).await?)?;
+        if carried != ExitCode::SUCCESS {
+            verdict = carried;
+        }
+    }
+    Ok(verdict)
+}
+
+/// Runs every part and reports.
 async fn matrix(
-    topology: &Topology,
-    binary: &Path,
-    pairs: &[Pair],
-    args: &Args,
+    plan: &Plan,
+    sandbox: Sandbox,
+    crew: &Crew,
+    runs: usize,
 ) -> anyhow::Result<ExitCode> {
-    let runs = args.runs.get();
-    let folder = workspace::target().join("lab");
-    let logs = folder.join("logs");
-    fresh(&logs)?;
-    let server_logs = logs.join("server");
-    fresh(&server_logs)?;
-    let public = Place::Namespace(topology.server.clone());
-    let (mut server, address) =
-        serve(binary, public, topology.server_ip.into(), &server_logs).await?;
+    fresh(&crew.logs)?;
+    let started = Instant::now();
+    let kernel = match plan.kernel.as_slice() {
+        [] => None,
+        pairs => match Kernel::build(crew, sandbox, pairs).await {
+            Ok(kernel) => Some(kernel),
+            Err(error) => return Ok(refused(&error)),
+        },
+    };
+    let world = match plan.tun.as_slice() {
+        [] => None,
+        _ => match World::build(sandbox).await {
+            Ok(world) => Some(world),
+            Err(error) => return Ok(refused(&error)),
+        },
+    };
+    anstream::println!("network up in {:.1} s", started.elapsed().as_secs_f64());
     let mut report = Report::new(runs);
-    for run in 1..=runs {
-        report.heading(run);
-        for &pair in pairs {
-            let place = Placement {
-                topology,
-                binary,
-                address: &address,
-                logs: &logs,
-                trace: args.trace,
-            };
-            let outcome = place.cell(pair, run).await?;
-            report.add(&outcome);
-            if !outcome.failures.is_empty() {
-                report::show_logs(&logs, &place.folder(pair, run))?;
-            }
-            // Without it every cell fails, and none of them says why.
-            server.still_runs().context("the server")?;
-        }
+    if let Some(kernel) = kernel {
+        kernel.run(runs, &mut report).await?;
     }
-    server.stop().await;
-    report.write(&folder.join("lab.json"))?;
-    Ok(report.close(&folder.join("lab.json")))
-}
-
-/// Everything that the hosts of a cell have in common.
-struct Placement<'a> {
-    topology: &'a Topology,
-    binary: &'a Path,
-    address: &'a str,
-    logs: &'a Path,
-    trace: bool,
-}
-
-impl Placement<'_> {
-    async fn cell(&self, pair: Pair, run: usize) -> anyhow::Result<Outcome> {
-        let folder = self.folder(pair, run);
-        fresh(&folder)?;
-        let host = |site, side, name: &str| {
-            anyhow::Ok(Gimlet {
-                binary: self.binary.to_owned(),
-                place: Place::Namespace(self.topology.host(site, side)?.clone()),
-                server: Some(self.address.to_owned()),
-                folder: folder.clone(),
-                name: name.to_owned(),
-                // One more than every command gets.
-                flags: if self.trace {
-                    vec!["-v".to_owned()]
-                } else {
-                    vec![]
-                },
-            })
-        };
-        let (a, b) = (host(pair.a, Side::A, "a")?, host(pair.b, Side::B, "b")?);
-        let outcome = cell::run(pair, run, &a, &b).await;
-        if !outcome.failures.is_empty() {
-            for (site, side, name) in [(pair.a, Side::A, "a"), (pair.b, Side::B, "b")] {
-                let state = self.topology.router_state(site, side)?;
-                std::fs::write(folder.join(format!("{name}-router.txt")), state)?;
-            }
-        }
-        Ok(outcome)
+    if let Some(world) = &world {
+        tun::run(crew, world, &plan.tun, runs, &mut report).await?;
     }
-
-    fn folder(&self, pair: Pair, run: usize) -> PathBuf {
-        self.logs.join(format!("{run}")).join(pair.name())
-    }
+    let file = workspace::target().join("lab").join("lab.json");
+    report.write(&file)?;
+    Ok(report.close(&file))
 }

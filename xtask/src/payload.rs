@@ -9,14 +9,20 @@ use anyhow::{Context, ensure};
 /// What a transfer carries each way: large enough to outlast a change of path.
 pub(crate) const TRANSFER_BYTES: usize = 4 << 20;
 
-/// Writes [`TRANSFER_BYTES`] bytes that look random, differ by `seed` and replay by it.
-pub(crate) fn write(path: &Path, seed: &str) -> anyhow::Result<()> {
-    let mut bytes = vec![0; TRANSFER_BYTES];
+/// Bytes that look random, differ by `seed` and replay by it.
+pub(crate) fn bytes(seed: &str, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
     blake3::Hasher::new()
         .update(seed.as_bytes())
         .finalize_xof()
         .fill(&mut bytes);
-    std::fs::write(path, bytes).with_context(|| format!("{} can't be written", path.display()))
+    bytes
+}
+
+/// Writes `len` such bytes to a file.
+pub(crate) fn write(path: &Path, seed: &str, len: usize) -> anyhow::Result<()> {
+    std::fs::write(path, bytes(seed, len))
+        .with_context(|| format!("{} can't be written", path.display()))
 }
 
 /// The length and BLAKE3 hash of a file.

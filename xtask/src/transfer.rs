@@ -43,10 +43,10 @@ impl Files {
         }
     }
 
-    /// Fills both ends with bytes that differ, and by `seed` replay.
-    pub(crate) fn fill(&self, seed: &str) -> anyhow::Result<()> {
-        payload::write(&self.a_in, &format!("{seed} from a"))?;
-        payload::write(&self.b_in, &format!("{seed} from b"))
+    /// Fills both ends with `len` bytes each, that differ, and by `seed` replay.
+    pub(crate) fn fill(&self, seed: &str, len: usize) -> anyhow::Result<()> {
+        payload::write(&self.a_in, &format!("{seed} from a"), len)?;
+        payload::write(&self.b_in, &format!("{seed} from b"), len)
     }
 
     /// Errors unless each end received what the other sent; returns the two hashes, first the

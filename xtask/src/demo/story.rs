@@ -160,7 +160,7 @@ async fn messages(dialing: &Gimlet, answering: &Gimlet) -> anyhow::Result<()> {
 
 async fn files(dialing: &Gimlet, answering: &Gimlet) -> anyhow::Result<()> {
     let files = Files::new(&dialing.folder, "bytes");
-    files.fill(&dialing.name)?;
+    files.fill(&dialing.name, TRANSFER_BYTES)?;
     let listener = answering.named(&format!("{}-pipe", answering.name));
     let took = exchange(dialing, &listener, &files).await?;
     let [there, back] = files.verify()?;

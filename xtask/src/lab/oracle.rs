@@ -7,6 +7,7 @@ use gimlet_sim::{
     oracle_behind_one_router,
 };
 
+use super::expect::Expect;
 use super::plan::{Pair, Path};
 use super::site::Site;
 
@@ -65,7 +66,15 @@ fn families(site: Site) -> &'static [Family] {
     }
 }
 
-/// The path that `pair` must get, over whichever family gives the better one.
+/// What `pair` must come to, searches included.
+pub(crate) fn expect(pair: Pair) -> Expect {
+    match shared(pair.a) {
+        Some(_) => Expect::plain(expected(pair)),
+        None => Expect::of(expected(pair), &layers(pair.a), &layers(pair.b)),
+    }
+}
+
+/// The path that plain checks give `pair`, over whichever family gives the better one.
 pub(crate) fn expected(pair: Pair) -> Path {
     let both = families(pair.a)
         .iter()
@@ -76,7 +85,7 @@ pub(crate) fn expected(pair: Pair) -> Path {
     if direct { Path::Direct } else { Path::Relay }
 }
 
-/// The path that `pair` must get over one family.
+/// The path that plain checks give `pair` over one family.
 pub(crate) fn expected_over(pair: Pair, family: Family) -> Path {
     let (a, b) = (layers(pair.a), layers(pair.b));
     let verdict = match shared(pair.a) {
@@ -138,8 +147,5 @@ fn hairpinning() -> Layer {
 }
 
 fn symmetric() -> Layer {
-    Layer::Nat(nat(
-        Mapping::AddressAndPortDependent,
-        Filtering::AddressAndPortDependent,
-    ))
+    Layer::Nat(NatConfig::symmetric())
 }

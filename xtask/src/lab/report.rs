@@ -10,17 +10,18 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use super::cell::Outcome;
-use super::oracle;
-use super::plan::{Pair, Path};
+use super::plan::Path;
 use super::site::Site;
+use super::tun::Spot;
+use super::{Part, oracle, plan, tun};
 use crate::term::{BAD, Column, DIM, GOOD, HEAD, NOTE, paint, row};
 
 /// Lines shown of each log of a failed cell. The whole file is named too.
 const LOG_LINES: usize = 40;
 
 const COLUMNS: [Column; 10] = [
-    text(11),
-    text(11),
+    text(14),
+    text(14),
     text(6),
     text(14),
     number(8),
@@ -39,7 +40,7 @@ const TITLES: [&str; 10] = [
     "connected",
     "direct",
     "bench",
-    "4+4 MiB",
+    "transfer",
     "took",
 ];
 
@@ -71,12 +72,14 @@ impl Report {
         }
     }
 
-    /// Opens the table of one run.
-    pub(crate) fn heading(&self, run: usize) {
+    /// Opens a table: the cells of one run that have something in common.
+    pub(crate) fn heading(&self, run: usize, about: &str) {
+        let about = paint(NOTE, about);
         if self.runs > 1 {
-            anstream::println!("\n{}", paint(HEAD, format!("run {run} of {}", self.runs)));
+            let run = paint(HEAD, format!("run {run} of {}", self.runs));
+            anstream::println!("\n{about}, {run}");
         } else {
-            anstream::println!();
+            anstream::println!("\n{about}");
         }
         anstream::println!(
             "{}",
@@ -103,28 +106,8 @@ impl Report {
 
     /// Prints the summary; the exit status says whether everything was as it must be.
     pub(crate) fn close(&self, file: &FilePath) -> ExitCode {
-        let direct = |outcome: &&Outcome| outcome.expected == Path::Direct;
-        let of = |key: &str, outcomes: &mut dyn Iterator<Item = &Outcome>| {
-            percentiles(outcomes.filter_map(|outcome| outcome.ms(key)).collect())
-        };
-        anstream::println!();
-        for (label, times) in [
-            (
-                "sign-in, every cell",
-                of("sign_in_ms", &mut self.outcomes.iter()),
-            ),
-            (
-                "connected, every cell",
-                of("connected_ms", &mut self.outcomes.iter()),
-            ),
-            (
-                "direct, where it must be",
-                of("direct_ms", &mut self.outcomes.iter().filter(direct)),
-            ),
-        ] {
-            if let Some((p50, p95)) = times {
-                anstream::println!("{label:<26} p50 {p50:.1} ms, p95 {p95:.1} ms");
-            }
+        for part in [Part::Kernel, Part::Tun] {
+            self.times(part);
         }
         anstream::println!("{}", paint(DIM, format!("results in {}", file.display())));
         let (all, failed) = (self.outcomes.len(), self.failed());
@@ -139,6 +122,35 @@ impl Report {
         ExitCode::FAILURE
     }
 
+    /// Prints how long things took in one part, a line for each network.
+    fn times(&self, part: Part) {
+        let mut losses: Vec<f64> = self.of(part).map(|outcome| outcome.loss).collect();
+        losses.sort_by(f64::total_cmp);
+        losses.dedup();
+        for loss in losses {
+            anstream::println!("\n{}", paint(NOTE, part.network(loss)));
+            for (label, key, only) in [
+                ("sign-in, every cell", "sign_in_ms", None),
+                ("connected, every cell", "connected_ms", None),
+                ("direct, where it must be", "direct_ms", Some(Path::Direct)),
+            ] {
+                let counts = |outcome: &&Outcome| {
+                    outcome.loss == loss && only.is_none_or(|path| outcome.expected.path == path)
+                };
+                let outcomes = self.of(part).filter(counts);
+                let times = outcomes.filter_map(|outcome| outcome.ms(key)).collect();
+                if let Some((p50, p95)) = percentiles(times) {
+                    anstream::println!("{label:<26} p50 {p50:.1} ms, p95 {p95:.1} ms");
+                }
+            }
+        }
+    }
+
+    fn of(&self, part: Part) -> impl Iterator<Item = &Outcome> {
+        let of = move |outcome: &&Outcome| outcome.part == part;
+        self.outcomes.iter().filter(of)
+    }
+
     fn failed(&self) -> usize {
         self.outcomes
             .iter()
@@ -150,7 +162,7 @@ impl Report {
 fn cells(outcome: &Outcome) -> [(Style, String); 10] {
     let plain = Style::new();
     let path = outcome.word("path").to_owned();
-    let path_style = match outcome.expected {
+    let path_style = match outcome.expected.path {
         expected if path != expected.word() => BAD,
         Path::Direct => GOOD,
         Path::Relay => NOTE,
@@ -186,7 +198,7 @@ fn cells(outcome: &Outcome) -> [(Style, String); 10] {
 }
 
 /// The median and the 95th percentile, of nothing nothing.
-fn percentiles(mut times: Vec<f64>) -> Option<(f64, f64)> {
+pub(crate) fn percentiles(mut times: Vec<f64>) -> Option<(f64, f64)> {
     times.sort_by(f64::total_cmp);
     let at = |share: f64| {
         let rank = (share * times.len() as f64).ceil() as usize;
@@ -196,9 +208,9 @@ fn percentiles(mut times: Vec<f64>) -> Option<(f64, f64)> {
 }
 
 /// Prints the end of every log of a failed cell, and of the server's.
-pub(crate) fn show_logs(logs: &FilePath, cell: &FilePath) -> anyhow::Result<()> {
-    for folder in [cell.to_owned(), logs.join("server")] {
-        let mut files: Vec<_> = std::fs::read_dir(&folder)?
+pub(crate) fn show_logs(folders: &[&FilePath]) -> anyhow::Result<()> {
+    for folder in folders {
+        let mut files: Vec<_> = std::fs::read_dir(folder)?
             .filter_map(|entry| Some(entry.ok()?.path()))
             .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
             .collect();
@@ -217,18 +229,37 @@ pub(crate) fn show_logs(logs: &FilePath, cell: &FilePath) -> anyhow::Result<()> 
 }
 
 /// Prints the sites, and the pairs of a full run with the path each must get.
-pub(crate) fn list(pairs: &[Pair]) {
-    anstream::println!("{}", paint(HEAD, "sites"));
+pub(crate) fn list() -> anyhow::Result<()> {
+    anstream::println!("{}", paint(HEAD, "sites, kernel NATs"));
     for site in Site::value_variants() {
-        anstream::println!("  {:<12} {}", site.name(), site.describe());
+        anstream::println!("  {:<15} {}", site.name(), site.describe());
+    }
+    anstream::println!("{}", paint(HEAD, "sites, simulated NATs"));
+    for spot in Spot::value_variants() {
+        anstream::println!("  {:<15} {}", spot.name(), spot.describe());
     }
     anstream::println!("{}", paint(HEAD, "pairs of a full run"));
-    for &pair in pairs {
-        let path = oracle::expected(pair);
-        let style = if path == Path::Direct { GOOD } else { NOTE };
-        let name = format!("{},{}", pair.a.name(), pair.b.name());
-        anstream::println!("  {name:<24} {}", paint(style, path.word()));
+    let kernel = plan::all().into_iter();
+    let kernel = kernel.map(|pair| (pair.a.name(), pair.b.name(), Ok(oracle::expect(pair))));
+    let tun = tun::all().into_iter();
+    let tun = tun.map(|pair| (pair.a.name(), pair.b.name(), tun::expect(pair)));
+    for (a, b, expect) in kernel.chain(tun) {
+        let expect = expect?;
+        let style = match expect.path {
+            Path::Direct => GOOD,
+            Path::Relay => NOTE,
+        };
+        let path = paint(style, expect.path.word());
+        let within = expect
+            .within_ms
+            .map(|ms| format!(" within {} s", ms / 1000));
+        anstream::println!(
+            "  {:<28} {path}{}",
+            format!("{a},{b}"),
+            within.unwrap_or_default()
+        );
     }
+    Ok(())
 }
 
 #[cfg(test)]

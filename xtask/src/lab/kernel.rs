@@ -1,0 +1,83 @@
+//! The first part: the kernel's own NATs, every pair of sites once.
+
+use super::cell::{self, Cell};
+use super::plan::{self, Pair};
+use super::report::Report;
+use super::topology::{Side, Topology};
+use super::{Crew, Part, oracle};
+use crate::gimlet::{Gimlet, Place};
+use crate::payload::TRANSFER_BYTES;
+use crate::sandbox::Sandbox;
+
+/// The network and the server in it.
+pub(crate) struct Kernel<'a> {
+    crew: &'a Crew,
+    pairs: &'a [Pair],
+    pub(crate) topology: Topology,
+}
+
+impl<'a> Kernel<'a> {
+    /// Brings up the sites that `pairs` need.
+    pub(crate) async fn build(
+        crew: &'a Crew,
+        sandbox: Sandbox,
+        pairs: &'a [Pair],
+    ) -> anyhow::Result<Self> {
+        let topology = Topology::build(sandbox, &plan::sites(pairs)).await?;
+        Ok(Self {
+            crew,
+            pairs,
+            topology,
+        })
+    }
+
+    /// Runs every pair `runs` times.
+    pub(crate) async fn run(&self, runs: usize, report: &mut Report) -> anyhow::Result<()> {
+        let place = Place::Namespace(self.topology.server.clone());
+        let ip = self.topology.server_ip.into();
+        let mut server = self.crew.serve(Part::Kernel, place, ip).await?;
+        for run in 1..=runs {
+            report.heading(run, &Part::Kernel.network(0.0));
+            for &pair in self.pairs {
+                self.cell(pair, run, &server.address, report).await?;
+                // Without it every cell fails, and none of them says why.
+                server.still_runs()?;
+            }
+        }
+        server.stop().await;
+        Ok(())
+    }
+
+    async fn cell(
+        &self,
+        pair: Pair,
+        run: usize,
+        server: &str,
+        report: &mut Report,
+    ) -> anyhow::Result<()> {
+        let folder = self.crew.folder(Part::Kernel, run, &pair.name())?;
+        let host = |site, side, name: &str| -> anyhow::Result<Gimlet> {
+            let place = Place::Namespace(self.topology.host(site, side)?.clone());
+            Ok(self.crew.host(place, server, &folder, name))
+        };
+        let (a, b) = (host(pair.a, Side::A, "a")?, host(pair.b, Side::B, "b")?);
+        let cell = Cell {
+            part: Part::Kernel,
+            a: pair.a.name(),
+            b: pair.b.name(),
+            loss: 0.0,
+            run,
+            expect: oracle::expect(pair),
+            bytes: TRANSFER_BYTES,
+            bench: true,
+        };
+        let outcome = cell::run(&cell, &a, &b).await;
+        if !outcome.failures.is_empty() {
+            for (site, side, name) in [(pair.a, Side::A, "a"), (pair.b, Side::B, "b")] {
+                let state = self.topology.router_state(site, side)?;
+                std::fs::write(folder.join(format!("{name}-router.txt")), state)?;
+            }
+        }
+        self.crew.add(report, &outcome, &folder, Part::Kernel)
+    }
+}
