@@ -3,9 +3,11 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use gimlet_proto::candidate::{Candidate, NatClass};
+use gimlet_proto::hint::Hint;
 use gimlet_sim::{LinkConfig, Rng};
 
 /// What quinn waits beyond one and a half round trips until it sends a lost message again: the
@@ -17,6 +19,8 @@ const ACK_DELAY: Duration = Duration::from_millis(25);
 pub(super) enum Letter {
     /// The other side, as the server introduces it.
     Introduction(Vec<Candidate>, NatClass),
+    /// What the other side tells for a search, and from where the server hears it.
+    Hint(Hint, IpAddr),
     /// A check that goes over the relay.
     Relayed(Vec<u8>),
 }

@@ -1,8 +1,8 @@
 //! One side: its agent, its sockets, and what is counted of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gimlet_proto::candidate::{Candidate, CandidateKind, NatClass};
 use gimlet_proto::secret::Credentials;
@@ -10,7 +10,7 @@ use gimlet_proto::stun::{fragment_of, transaction_of};
 use gimlet_proto::traversal::{Agent, Config, Event, Family, Role, Route, SocketId};
 use gimlet_sim::{HostId, Rng};
 
-use crate::layout::Ground;
+use crate::layout::{Ground, SERVER_IP};
 
 /// Who.
 pub(super) const DIALER: usize = 0;
@@ -23,12 +23,15 @@ const EPHEMERAL: (u16, u64) = (32_768, 28_232);
 /// What a side has sent directly so far, in datagrams.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Sent {
-    /// In all, to the other side.
+    /// In all.
     pub(super) total: u32,
-    /// To ports that the other side neither announced nor was heard from.
+    /// To ports that the other side neither announced nor was heard from, and to the server to learn
+    /// how fresh sockets are seen.
     pub(super) searching: u32,
     /// To hosts that the other side neither announced nor was heard from. There must be none.
     pub(super) astray: u32,
+    /// Most in any one second.
+    pub(super) busiest_second: u32,
 }
 
 /// One side.
@@ -48,8 +51,11 @@ pub(super) struct Peer {
     known: BTreeSet<SocketAddr>,
     /// Since when a direct path is selected.
     pub(super) direct_since: Option<Instant>,
-    pub(super) settled: bool,
+    /// The attempt failed, as far as it is known by now.
+    pub(super) given_up: bool,
     pub(super) sent: Sent,
+    /// When the datagrams of the last second were sent.
+    last_second: VecDeque<Instant>,
     /// A datagram of data arrived over a direct path.
     pub(super) got_data: bool,
 }
@@ -99,8 +105,9 @@ impl Peer {
             allowed: BTreeSet::new(),
             known: BTreeSet::new(),
             direct_since: None,
-            settled: false,
+            given_up: false,
             sent: Sent::default(),
+            last_second: VecDeque::new(),
             got_data: false,
         };
         peer.open_socket();
@@ -121,10 +128,19 @@ impl Peer {
         id
     }
 
+    /// Closes sockets.
+    pub(super) fn close_sockets(&mut self, sockets: &[SocketId]) {
+        self.ports.retain(|id, _| !sockets.contains(id));
+    }
+
+    /// The port a socket is bound to; `None` once it is closed.
+    pub(super) fn port_of(&self, socket: SocketId) -> Option<u16> {
+        self.ports.get(&socket).copied()
+    }
+
     /// Where a socket is bound; `None` once it is closed.
     pub(super) fn address_of(&self, socket: SocketId) -> Option<SocketAddr> {
-        let port = self.ports.get(&socket)?;
-        Some(SocketAddr::new(self.ip, *port))
+        Some(SocketAddr::new(self.ip, self.port_of(socket)?))
     }
 
     /// The socket bound there.
@@ -164,9 +180,20 @@ impl Peer {
             || transaction_of(datagram).is_some_and(|id| self.agent.owns(&id))
     }
 
-    pub(super) fn count_sent(&mut self, remote: SocketAddr) {
+    pub(super) fn count_sent(&mut self, remote: SocketAddr, now: Instant) {
         self.sent.total += 1;
-        if !self.known.contains(&remote) {
+        self.last_second.push_back(now);
+        while self
+            .last_second
+            .front()
+            .is_some_and(|&at| at + Duration::from_secs(1) <= now)
+        {
+            self.last_second.pop_front();
+        }
+        self.sent.busiest_second = self.sent.busiest_second.max(self.last_second.len() as u32);
+        if remote.ip() == SERVER_IP {
+            self.sent.searching += 1;
+        } else if !self.known.contains(&remote) {
             self.sent.searching += 1;
             let near = |known: &SocketAddr| known.ip() == remote.ip();
             self.sent.astray += u32::from(!self.known.iter().any(near));
@@ -191,7 +218,7 @@ impl Peer {
                     Route::Direct { .. } => self.direct_since.or(Some(now)),
                 };
             }
-            Event::Settled(_) => self.settled = true,
+            Event::Settled(outcome) => self.given_up = outcome.failure.is_some(),
             _ => (),
         }
     }

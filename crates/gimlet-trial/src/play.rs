@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gimlet_proto::traversal::{Failure, Strategy};
 
-use crate::peer::{ACCEPTOR, DIALER};
+use crate::peer::DIALER;
 use crate::world::World;
 use crate::{Conditions, Site};
 
@@ -30,12 +30,15 @@ pub struct Trial {
     pub strategy: Option<Strategy>,
     /// Why the dialer found none.
     pub failure: Option<Failure>,
-    /// Datagrams sent directly by dialer and acceptor, without data.
+    /// Datagrams sent by dialer and acceptor, without data and what goes over the relay.
     pub sent: [u32; 2],
-    /// Of these, those to ports that the other side neither announced nor was heard from.
+    /// Of these, those to ports that the other side neither announced nor was heard from, and
+    /// samples.
     pub searching: [u32; 2],
     /// Of these, those to such hosts. Always 0.
     pub astray: u32,
+    /// The most that a side sent within a second.
+    pub busiest_second: u32,
 }
 
 /// Plays one trial: `sites` are the dialer's and the acceptor's.
@@ -67,6 +70,7 @@ pub fn play(seed: u64, sites: [Site; 2], conditions: &Conditions) -> Trial {
         sent: sent.map(|s| s.total),
         searching: sent.map(|s| s.searching),
         astray: sent.map(|s| s.astray).into_iter().sum(),
+        busiest_second: sent[0].busiest_second.max(sent[1].busiest_second),
     }
 }
 
@@ -78,11 +82,10 @@ fn is_direct(world: &World) -> bool {
 
 /// Neither side tries any more.
 fn is_over(world: &World) -> bool {
-    let given_up = |who: usize| {
-        let peer = &world.peers[who];
-        peer.settled && peer.direct_since.is_none()
-    };
-    given_up(DIALER) && given_up(ACCEPTOR)
+    world
+        .peers
+        .iter()
+        .all(|peer| peer.given_up && peer.direct_since.is_none())
 }
 
 /// A path counts when data has passed over it both ways.

@@ -1,11 +1,17 @@
 //! The sites that are tried against each other.
 
+use std::net::SocketAddr;
+
 use gimlet_proto::candidate::{self, Behaviour, NatClass};
+use gimlet_proto::traversal::PortKnowledge;
 use gimlet_sim::{
     Allocation, Family, Filtering, FirewallConfig, Layer, Mapping, NatConfig, SiteClass,
 };
 
 use crate::layout::SERVER_IP;
+
+/// The lowest port that the simulator's NATs give out; blocks are counted from there.
+const LOWEST_PORT: u16 = 1024;
 
 /// What stands between a host and the internet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -233,6 +239,26 @@ impl Site {
             }),
             hairpin: Some(hairpin),
         }
+    }
+}
+
+impl Site {
+    /// What a faultless prober would find out about the ports, for a host whose first mapping is
+    /// `seen`.
+    pub(super) fn ports(self, seen: SocketAddr) -> PortKnowledge {
+        let layers = self.layers();
+        let Some(Layer::Nat(nat)) = layers.last() else {
+            return PortKnowledge::default();
+        };
+        let (step, block) = match nat.allocation {
+            Allocation::Preserving | Allocation::Random => (None, None),
+            Allocation::Sequential { step } => (i16::try_from(step).ok(), None),
+            Allocation::RandomBlock { size } => {
+                let first = seen.port() - (seen.port() - LOWEST_PORT) % size;
+                (None, Some((first, first.saturating_add(size - 1))))
+            }
+        };
+        PortKnowledge { step, block }
     }
 }
 

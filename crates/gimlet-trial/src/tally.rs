@@ -22,6 +22,7 @@ pub struct Tally {
     failures: BTreeMap<&'static str, u32>,
     searched: u32,
     astray: u32,
+    busiest_second: u32,
 }
 
 /// A share of something, with the interval that holds the true one in 95 of 100 cases (Wilson 1927).
@@ -67,6 +68,8 @@ pub struct Figures {
     pub searched: u32,
     /// Datagrams to hosts that were neither announced nor heard from.
     pub astray: u32,
+    /// The most datagrams that a side sent within a second in any trial.
+    pub busiest_second: u32,
 }
 
 impl Tally {
@@ -86,6 +89,7 @@ impl Tally {
         }
         self.searched += u32::from(trial.searching.iter().any(|sent| *sent > 0));
         self.astray += trial.astray;
+        self.busiest_second = self.busiest_second.max(trial.busiest_second);
     }
 
     /// Counts all that another one counted.
@@ -104,6 +108,7 @@ impl Tally {
         }
         self.searched += other.searched;
         self.astray += other.astray;
+        self.busiest_second = self.busiest_second.max(other.busiest_second);
     }
 
     /// How many were direct this long after `connect`.
@@ -126,6 +131,7 @@ impl Tally {
             failures: self.failures.clone(),
             searched: self.searched,
             astray: self.astray,
+            busiest_second: self.busiest_second,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use gimlet_proto::stun::{
     TransactionId, answer_binding, decode_binding_response, encode_binding_request,
 };
-use gimlet_proto::traversal::{Agent, Route, SocketId, Transmit};
+use gimlet_proto::traversal::{Agent, Event, Route, SearchFacts, SocketId, Transmit};
 use gimlet_sim::{Delivery, HostId, Net, Rng};
 
 use crate::crowd::Crowd;
@@ -27,6 +27,7 @@ pub(super) struct World {
     server: HostId,
     post: Post,
     crowd: Crowd,
+    sites: [Site; 2],
     pub(super) peers: [Peer; 2],
     pub(super) now: Instant,
     /// When the dialer asked for the introduction.
@@ -56,6 +57,7 @@ impl World {
                 let dice = Rng::derive(seed, 4 + who as u64);
                 Peer::new(who, &grounds[who], sites[who].truth(), dice, now)
             }),
+            sites,
             now,
             dialed_at: now,
             exchanged_at: None,
@@ -88,9 +90,21 @@ impl World {
         for who in [DIALER, ACCEPTOR] {
             let (candidates, nat) = (self.peers[who].candidates(), self.peers[who].nat);
             self.peers[who].agent.set_local(&candidates, nat);
+            let facts = self.search_facts(who);
+            self.peers[who].agent.set_search(facts);
             self.act(who, |agent, now| agent.handle_relay(true, now));
         }
         self.announce(DIALER);
+    }
+
+    /// What a faultless prober and the first answer of the server tell for a search.
+    fn search_facts(&self, who: usize) -> SearchFacts {
+        let seen = self.peers[who].reflexive;
+        SearchFacts {
+            server: Some(stun_servers()[0]),
+            own: seen.map(|seen| (SocketId(0), seen)),
+            ports: seen.map_or_else(Default::default, |seen| self.sites[who].ports(seen)),
+        }
     }
 
     fn announce(&mut self, who: usize) {
@@ -114,15 +128,39 @@ impl World {
             match via {
                 Route::Relay => self.post.relay(1 - who, payload, self.now),
                 Route::Direct { socket, remote } => {
-                    if remote.ip() != SERVER_IP {
-                        self.peers[who].count_sent(remote);
-                    }
+                    self.peers[who].count_sent(remote, self.now);
                     self.send(who, socket, remote, payload);
                 }
             }
         }
         while let Some(event) = self.peers[who].agent.poll_event() {
-            self.peers[who].note(event, self.now);
+            self.heed(who, event);
+        }
+    }
+
+    /// Does for an agent what an engine does.
+    fn heed(&mut self, who: usize, event: Event) {
+        match event {
+            // Each host has one session only, so nobody else searches.
+            Event::SearchWanted => self.act(who, |agent, now| agent.permit_search(now)),
+            Event::OpenSockets { count } => {
+                let peer = &mut self.peers[who];
+                let mut opened = Vec::new();
+                for _ in 0..count {
+                    let id = peer.open_socket();
+                    opened.extend(peer.port_of(id).map(|port| (id, port)));
+                }
+                self.act(who, |agent, now| agent.handle_sockets(&opened, now));
+            }
+            Event::CloseSockets(sockets) => self.peers[who].close_sockets(&sockets),
+            Event::Say(hint) => {
+                // The server hears a side wherever it speaks to the server from.
+                if let Some(seen) = self.peers[who].reflexive {
+                    let letter = Letter::Hint(hint, seen.ip());
+                    self.post.tell(1 - who, letter, self.now);
+                }
+            }
+            other => self.peers[who].note(other, self.now),
         }
     }
 
@@ -227,6 +265,9 @@ impl World {
                 if self.peers[to].is_for_agent(to, &datagram) {
                     self.feed(to, Route::Relay, &datagram);
                 }
+            }
+            Letter::Hint(hint, observed) => {
+                self.act(to, |agent, now| agent.handle_hint(hint, observed, now));
             }
             Letter::Introduction(candidates, nat) => {
                 self.peers[to].note_announced(&candidates);
