@@ -142,8 +142,16 @@ impl Agent {
     }
 
     /// Adds the path that a valid check came over. At the limit the oldest of its kind that is of no
-    /// use makes room; `false` if there is none.
-    pub(super) fn learn(&mut self, route: Route, sender: [u8; 8], now: Instant) -> bool {
+    /// use makes room, for a nominated path any other than those in use; `false` if there is none.
+    /// Without that a search that opens more paths than there is room for ends apart: the other
+    /// side on a path that this one never takes.
+    pub(super) fn learn(
+        &mut self,
+        route: Route,
+        sender: [u8; 8],
+        nominated: bool,
+        now: Instant,
+    ) -> bool {
         let Route::Direct { socket, remote } = route else {
             return false;
         };
@@ -155,16 +163,16 @@ impl Agent {
                 .paths
                 .values()
                 .filter(|path| {
-                    !path.is_usable()
+                    (nominated || !path.is_usable())
                         && path.route != self.selected
                         && self.lead.nominated() != Some(path.route)
                 })
                 .filter_map(|path| match path.origin {
-                    Origin::Learned { at, .. } => Some((at, path.route)),
+                    Origin::Learned { at, .. } => Some((path.is_usable(), at, path.route)),
                     Origin::Relay | Origin::Announced(_) => None,
                 })
                 .min();
-            let Some((_, oldest)) = oldest else {
+            let Some((_, _, oldest)) = oldest else {
                 return false;
             };
             self.remove(oldest);

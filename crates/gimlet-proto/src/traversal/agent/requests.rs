@@ -40,7 +40,8 @@ impl Agent {
             return Err(Dropped::RateLimited);
         }
         // Without room for one more path the check is still answered: that costs no state.
-        let known = self.paths.contains_key(&via) || self.learn(via, sender, now);
+        let known =
+            self.paths.contains_key(&via) || self.learn(via, sender, nomination.is_some(), now);
         self.answer(via, check.transaction, incoming.size());
         if known {
             self.note_request(via, now);

@@ -50,7 +50,7 @@ impl Agent {
                 .remote
                 .as_ref()
                 .map_or([0; 8], |remote| remote.fragment);
-            self.learn(via, sender, now);
+            self.learn(via, sender, false, now);
         }
         let enough = self.enough(via);
         let next_at = self.next_check_at(via, now);
