@@ -67,7 +67,7 @@ impl AsyncUdpSocket for SimSocket {
             .max(1);
         for datagram in transmit.contents.chunks(size) {
             self.wire
-                .send(self.host, self.local, transmit.destination, datagram);
+                .send(self.host, self.local, transmit.destination, datagram)?;
         }
         Ok(())
     }

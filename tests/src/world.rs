@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use gimlet::{Endpoint, Identity, Network, ServerAddress};
 use gimlet_server::{BindError, Config, Server, ServerHandle, Sockets};
 use gimlet_sim::{HostId, LinkConfig, Net, NodeId, RouterId, RouterKind};
 use quinn::AsyncUdpSocket;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::socket::SimSocket;
@@ -51,10 +51,22 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    pub(crate) fn send(&self, host: HostId, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
+    /// Fails, as an operating system does, where the host has no address of that family.
+    pub(crate) fn send(
+        &self,
+        host: HostId,
+        from: SocketAddr,
+        to: SocketAddr,
+        datagram: &[u8],
+    ) -> io::Result<()> {
         let mut net = self.net.lock().expect("the network does not panic");
+        let own = net.addrs(host);
+        if !own.iter().any(|ip| ip.is_ipv4() == to.is_ipv4()) {
+            return Err(io::ErrorKind::NetworkUnreachable.into());
+        }
         net.send(now(), host, from, to, datagram.to_vec());
         self.changed.notify_one();
+        Ok(())
     }
 
     /// Carries packets until the world is dropped.
@@ -81,7 +93,9 @@ impl Wire {
                 continue;
             }
             let sockets = self.sockets.lock().expect("no socket panics");
-            if let Some(socket) = sockets.get(&(delivery.host, delivery.dst)) {
+            let any = SocketAddr::new(unspecified(delivery.dst), delivery.dst.port());
+            let exact = sockets.get(&(delivery.host, delivery.dst));
+            if let Some(socket) = exact.or_else(|| sockets.get(&(delivery.host, any))) {
                 socket.deliver(delivery.src, delivery.payload);
             }
         }
@@ -126,6 +140,20 @@ impl Place {
             .expect("the network does not panic")
             .addrs(self.host)
             .to_vec()
+    }
+
+    /// The same with sockets that survive a change of address, as the operating system's do, and what
+    /// tells the peer of one.
+    pub fn roaming(&self) -> (Network, watch::Sender<()>) {
+        let any = [
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        ];
+        let sockets = any.map(|ip| self.bind(ip, PEER_PORT) as Arc<dyn AsyncUdpSocket>);
+        let place = self.clone();
+        let (tell, changes) = watch::channel(());
+        let network = Network::custom(sockets.to_vec(), move |_| place.addrs());
+        (network.with_changes(changes), tell)
     }
 
     /// The sockets and addresses of a peer on this host.
@@ -211,6 +239,13 @@ impl World {
         }
     }
 
+    /// One more router on the internet, with nobody behind it yet.
+    pub fn router(&mut self, kind: RouterKind, link: LinkConfig) -> RouterId {
+        let outside = vec![IpAddr::from([198, 51, 100, self.next])];
+        self.next += 1;
+        self.net(|net| net.add_router(None, kind, outside, link))
+    }
+
     /// A host on the internet, or behind routers of its own; the outermost router has the uplink.
     pub fn site(&mut self, routers: &[RouterKind], link: LinkConfig) -> Place {
         let n = self.next;
@@ -292,11 +327,32 @@ impl World {
         server: &ServerAddress,
         configure: impl FnOnce(gimlet::Builder) -> gimlet::Builder,
     ) -> Peer {
+        let network = place.network();
+        self.peer_on(place, network, server, configure).await
+    }
+
+    /// A peer whose host may move, and what tells it of that.
+    pub async fn roaming_peer(
+        &self,
+        place: Place,
+        server: &ServerAddress,
+    ) -> (Peer, watch::Sender<()>) {
+        let (network, tell) = place.roaming();
+        (self.peer_on(place, network, server, |b| b).await, tell)
+    }
+
+    async fn peer_on(
+        &self,
+        place: Place,
+        network: Network,
+        server: &ServerAddress,
+        configure: impl FnOnce(gimlet::Builder) -> gimlet::Builder,
+    ) -> Peer {
         let builder = Endpoint::builder()
             .identity(Identity::generate())
             .server(server.clone())
             .alpns(vec![b"test/1".to_vec()])
-            .network(place.network());
+            .network(network);
         let endpoint = configure(builder)
             .bind()
             .await
@@ -358,4 +414,12 @@ impl Drop for RunningServer {
 
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
+}
+
+/// The address that a socket bound to every address of this family is under.
+fn unspecified(addr: SocketAddr) -> IpAddr {
+    match addr {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    }
 }

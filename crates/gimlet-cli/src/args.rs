@@ -53,6 +53,9 @@ pub(crate) struct GlobalArgs {
     /// Don't tell the server what comes of my attempts to connect directly [env: GIMLET_NO_REPORT]
     #[arg(long, global = true)]
     pub(crate) no_report: bool,
+    /// Don't ask the router for a port that leads here [env: GIMLET_NO_PORT_MAPPING]
+    #[arg(long, global = true)]
+    pub(crate) no_port_mapping: bool,
     /// Print one JSON object per line
     #[arg(long, global = true)]
     pub(crate) json: bool,

@@ -71,7 +71,8 @@ impl Context {
             .alpns(alpns.iter().map(|alpn| alpn.to_vec()).collect())
             .accept(policy)
             .relay_only(settings.relay_only)
-            .report_outcomes(settings.report);
+            .report_outcomes(settings.report)
+            .port_mapping(settings.port_mapping);
         for server in &settings.servers {
             builder = builder.server(server.clone());
         }

@@ -34,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) relay_only: bool,
     /// Whether the server is told what comes of attempts.
     pub(crate) report: bool,
+    /// Whether the router is asked for a port.
+    pub(crate) port_mapping: bool,
     file: File,
 }
 
@@ -102,6 +104,12 @@ impl Settings {
             (false, Some(text)) => !switch(&text).context("in GIMLET_NO_REPORT")?,
             (false, None) => file.report.unwrap_or(true),
         };
+        let env_off = variable(env, "GIMLET_NO_PORT_MAPPING");
+        let port_mapping = match (flags.no_port_mapping, env_off) {
+            (true, _) => false,
+            (false, Some(text)) => !switch(&text).context("in GIMLET_NO_PORT_MAPPING")?,
+            (false, None) => file.port_mapping.unwrap_or(true),
+        };
         let identity = (flags.identity.clone())
             .or_else(|| path(env, "GIMLET_IDENTITY"))
             .or_else(|| file.identity.clone())
@@ -112,6 +120,7 @@ impl Settings {
             name,
             relay_only,
             report,
+            port_mapping,
             file,
         })
     }

@@ -139,11 +139,16 @@ async fn keep(
 
 /// Finds a router, has the port mapped and tells of it; returns when it is time to try again.
 async fn hold(client: &Client, port: NonZeroU16, tell: &watch::Sender<PortMapping>) {
-    let probed = client.probe().await;
+    let probed = client.probe().await.ok().and_then(Result::ok);
     tracing::debug!(?probed, "looked for port mapping services");
-    client.update_local_port(port);
+    let found = probed.is_some_and(|found| found.upnp || found.pcp || found.nat_pmp);
+    if found {
+        client.update_local_port(port);
+    } else {
+        publish(tell, PortMapping::Absent);
+    }
     let mut outside = client.watch_external_address();
-    loop {
+    while found {
         // The service renews a mapping by itself, and asks again for one that ran out.
         let given = timeout(PATIENCE, outside.wait_for(Option::is_some)).await;
         let given = given.ok().and_then(Result::ok).and_then(|addr| *addr);

@@ -18,11 +18,11 @@ pub const MAX_PEER_MTU: u16 = 1432;
 /// of these; quinn's 333 ms would cost a second there.
 const INITIAL_RTT: Duration = Duration::from_millis(100);
 
-/// Silence after which a connection between peers is over. Longer than the 30 s consent of a direct
-/// path plus finding the way back to the relay.
-const PEER_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Silence after which a connection between peers is over. A host that slept for a minute finds its
+/// connections as they were; a peer that crashed is missed only after this long.
+const PEER_IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Keeps an idle connection open: half of the idle timeout less room for two repeats.
+/// Keeps an idle connection open, many times in the idle timeout: what is lost is repeated in time.
 const PEER_KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// Stream data that a peer may send ahead of its reader on one connection, bytes: what one can make
@@ -68,7 +68,7 @@ pub fn peer_transport(epoch: Arc<PathEpoch>) -> TransportConfig {
         .max_idle_timeout(Some(
             PEER_IDLE_TIMEOUT
                 .try_into()
-                .expect("60 s is a valid timeout"),
+                .expect("120 s is a valid timeout"),
         ))
         .keep_alive_interval(Some(PEER_KEEP_ALIVE))
         .receive_window(RECEIVE_WINDOW.into())

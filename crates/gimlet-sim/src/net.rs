@@ -165,6 +165,11 @@ impl Net {
         &self.topology.node(node.into()).addrs
     }
 
+    /// The router above a node; `None` on the internet.
+    pub fn parent(&self, node: impl Into<NodeId>) -> Option<RouterId> {
+        self.topology.node(node.into()).parent
+    }
+
     /// Replaces a node's link towards its parent in both directions.
     pub fn set_link(&mut self, node: impl Into<NodeId>, link: LinkConfig) {
         let node = node.into();

@@ -28,13 +28,18 @@ pub(crate) fn local(
     local
 }
 
-/// What to announce: host addresses, then what servers see, without doubles, within the bound.
-/// Server-reflexive ones come first into the bound, for most pairs meet there.
+/// What to announce: host addresses, then what the router gave and what servers see, without doubles,
+/// within the bound. Host addresses come last into the bound, for most pairs meet outside.
 pub(crate) fn announced(
     local: &[(SocketId, SocketAddr)],
-    mapped: &[(SocketId, SocketAddr)],
+    seen: &[(SocketId, SocketAddr)],
+    mapped: Option<SocketAddr>,
 ) -> Vec<Candidate> {
-    let reflexive = mapped
+    let mapped = mapped.map(|addr| Candidate {
+        kind: CandidateKind::Mapped,
+        addr,
+    });
+    let reflexive = seen
         .iter()
         .filter(|seen| !local.iter().any(|(_, own)| *own == seen.1))
         .map(|&(_, addr)| Candidate {
@@ -46,7 +51,7 @@ pub(crate) fn announced(
         addr,
     });
     let mut candidates: Vec<Candidate> = Vec::new();
-    for candidate in reflexive.chain(host) {
+    for candidate in mapped.into_iter().chain(reflexive).chain(host) {
         if candidates.len() < MAX_CANDIDATES && candidates.iter().all(|c| c.addr != candidate.addr)
         {
             candidates.push(candidate);
@@ -90,7 +95,7 @@ mod tests {
             (SocketId(0), addr("192.0.2.5:7000")),
             (SocketId(0), addr("198.51.100.1:9")),
         ];
-        let kinds: Vec<_> = announced(&own, &seen)
+        let kinds: Vec<_> = announced(&own, &seen, None)
             .iter()
             .map(|c| (c.kind, c.addr))
             .collect();
@@ -105,11 +110,20 @@ mod tests {
     }
 
     #[test]
+    fn a_mapped_port_is_announced_as_such_also_where_servers_see_the_same() {
+        let outside = addr("198.51.100.1:7000");
+        let seen = [(SocketId(0), outside)];
+        let candidates = announced(&[], &seen, Some(outside));
+        let kinds: Vec<_> = candidates.iter().map(|c| (c.kind, c.addr)).collect();
+        assert_eq!(kinds, [(CandidateKind::Mapped, outside)]);
+    }
+
+    #[test]
     fn a_host_of_many_addresses_still_announces_its_reflexive_one() {
         let own: Vec<_> = (0..40)
             .map(|n| (SocketId(0), SocketAddr::from(([10, 0, 0, n], 7000))))
             .collect();
-        let candidates = announced(&own, &[(SocketId(0), addr("198.51.100.1:9"))]);
+        let candidates = announced(&own, &[(SocketId(0), addr("198.51.100.1:9"))], None);
         assert_eq!(candidates.len(), MAX_CANDIDATES);
         assert!(
             candidates

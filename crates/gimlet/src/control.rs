@@ -91,6 +91,15 @@ pub(crate) struct ControlConfig {
     pub(crate) software: String,
 }
 
+/// What makes the session prove that it lives, each counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Alarm {
+    /// This host is somewhere else: what is under way went the old way and is begun again.
+    moves: u64,
+    /// Something is silent that was not.
+    doubts: u64,
+}
+
 /// The caller's end of the control task.
 #[derive(Debug, Clone)]
 pub(crate) struct Control {
@@ -98,6 +107,7 @@ pub(crate) struct Control {
     state: watch::Receiver<ControlState>,
     /// Set once to end the task; so does dropping every `Control`.
     stop: Arc<watch::Sender<bool>>,
+    alarm: Arc<watch::Sender<Alarm>>,
 }
 
 impl Control {
@@ -114,6 +124,7 @@ impl Control {
         };
         let (publish, state) = watch::channel(initial);
         let (stop, stopped) = watch::channel(false);
+        let (alarm, alarmed) = watch::channel(Alarm::default());
         let task = Task {
             shared,
             config,
@@ -121,6 +132,7 @@ impl Control {
             events,
             state: publish,
             stopped,
+            alarmed,
         };
         tokio::spawn(task.run());
         (
@@ -128,6 +140,7 @@ impl Control {
                 outgoing,
                 state,
                 stop: Arc::new(stop),
+                alarm: Arc::new(alarm),
             },
             to_engine,
         )
@@ -149,6 +162,17 @@ impl Control {
             Ok(ControlState::Failed(error)) => Err(error.clone()),
             Ok(ControlState::Connecting) | Err(_) => Err(SignInError::SignedOut),
         }
+    }
+
+    /// This host's network changed: whether the session still works is found out at once, and if
+    /// there is none, the next attempt begins now.
+    pub(crate) fn moved(&self) {
+        self.alarm.send_modify(|alarm| alarm.moves += 1);
+    }
+
+    /// Something is silent: whether the session still works is found out at once.
+    pub(crate) fn doubt(&self) {
+        self.alarm.send_modify(|alarm| alarm.doubts += 1);
     }
 
     /// Sends a message, or drops it when the queue is full: all of them are repeated or repaired.
@@ -221,6 +245,7 @@ struct Task {
     events: mpsc::Sender<ControlEvent>,
     state: watch::Sender<ControlState>,
     stopped: watch::Receiver<bool>,
+    alarmed: watch::Receiver<Alarm>,
 }
 
 /// How a session or an attempt ended.
@@ -229,6 +254,8 @@ enum End {
     SignedOut,
     /// Try again.
     Failed(SignInError),
+    /// Try again at once: the server did not answer from where we are now.
+    Silent(SignInError),
 }
 
 impl Task {
@@ -239,8 +266,10 @@ impl Task {
         }
         let mut pause = BACKOFF.0;
         for server in self.config.servers.clone().iter().cycle() {
-            let End::Failed(error) = self.attempt(server).await else {
-                break;
+            let (error, at_once) = match self.attempt(server).await {
+                End::SignedOut => break,
+                End::Failed(error) => (error, false),
+                End::Silent(error) => (error, true),
             };
             if matches!(&*self.state.borrow(), ControlState::Online(_)) {
                 pause = BACKOFF.0;
@@ -254,14 +283,15 @@ impl Task {
                 stop(&mut self.stopped).await;
                 break;
             }
-            let wait = if definite {
-                DEFINITE_PAUSE
-            } else {
-                jittered(pause)
+            let wait = match (definite, at_once) {
+                (true, _) => DEFINITE_PAUSE,
+                (false, true) => Duration::ZERO,
+                (false, false) => jittered(pause),
             };
             pause = (pause * 2).min(BACKOFF.1);
             tokio::select! {
                 () = tokio::time::sleep(wait) => (),
+                () = moved(&mut self.alarmed) => pause = BACKOFF.0,
                 () = stop(&mut self.stopped) => break,
             }
         }
@@ -272,9 +302,12 @@ impl Task {
     /// One attempt, and the session if it succeeds.
     async fn attempt(&mut self, server: &ServerAddress) -> End {
         let started = Instant::now();
-        let dialled = tokio::select! {
-            dialled = dial::dial(&self.shared, server) => dialled,
-            () = stop(&mut self.stopped) => return End::SignedOut,
+        let dialled = loop {
+            tokio::select! {
+                dialled = dial::dial(&self.shared, server) => break dialled,
+                () = moved(&mut self.alarmed) => (),
+                () = stop(&mut self.stopped) => return End::SignedOut,
+            }
         };
         match dialled {
             Ok(control) => self.session(&control, server, started).await,
@@ -297,6 +330,15 @@ impl Task {
 async fn stop(stopped: &mut watch::Receiver<bool>) {
     // An error means that every `Control` is gone, which says the same.
     let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// Waits until this host's network changes.
+async fn moved(alarmed: &mut watch::Receiver<Alarm>) {
+    let moves = alarmed.borrow_and_update().moves;
+    if alarmed.wait_for(|alarm| alarm.moves != moves).await.is_err() {
+        // Every `Control` is gone; the task is about to hear of it.
+        std::future::pending().await
+    }
 }
 
 fn jittered(pause: Duration) -> Duration {

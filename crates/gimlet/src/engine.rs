@@ -226,6 +226,7 @@ impl Engine {
     fn handle_command(&mut self, command: Command) {
         match command {
             Command::Dial { peer, reply } => {
+                self.map_port();
                 if let Some(dialled) = self.dial(peer) {
                     // The caller may have gone; the session then lingers and ends.
                     let _ = reply.send(dialled);
@@ -247,9 +248,7 @@ impl Engine {
                 for place in places.iter().rev() {
                     self.watch_mapping(place.socket, place.addr, now());
                 }
-                if !self.shared.alpns.is_empty() {
-                    self.map_port();
-                }
+                self.servers_known();
             }
             Command::MapPort => self.map_port(),
             Command::Mapped(mapping) => self.mapped(mapping),

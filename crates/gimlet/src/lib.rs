@@ -81,6 +81,7 @@ pub use policy::{AcceptPolicy, Request};
 
 pub use gimlet_net::identity::{Identity, IdentityError};
 pub use gimlet_net::path::CountersSnapshot;
+pub use gimlet_net::port_map::PortMapping;
 pub use gimlet_proto::address::{ParseAddressError, ServerAddress};
 pub use gimlet_proto::candidate::{Allocation, Behaviour, NatClass};
 pub use gimlet_proto::id::{ParseIdError, PeerId};

@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use gimlet_net::{interfaces, socket};
 use gimlet_proto::traversal::Family;
 use quinn::AsyncUdpSocket;
+use tokio::sync::watch;
 
 /// Sockets and interface addresses, the operating system's or simulated ones.
 #[derive(Clone)]
@@ -17,6 +18,8 @@ pub struct Network {
     pub(crate) addresses: Arc<dyn Fn(bool) -> Vec<IpAddr> + Send + Sync>,
     opener: Opener,
     clock: Clock,
+    changes: watch::Receiver<()>,
+    is_system: bool,
 }
 
 /// The calendar: seconds since 1970.
@@ -41,6 +44,8 @@ impl Network {
             addresses: Arc::new(interfaces::addresses),
             opener: Arc::new(open_system),
             clock: Arc::new(unix_s),
+            changes: gimlet_net::watch::changes(),
+            is_system: true,
         })
     }
 
@@ -55,6 +60,9 @@ impl Network {
             addresses: Arc::new(addresses),
             opener: Arc::new(|_| Err(io::ErrorKind::Unsupported.into())),
             clock: Arc::new(unix_s),
+            // Nobody will ever tell.
+            changes: watch::channel(()).1,
+            is_system: false,
         }
     }
 
@@ -73,6 +81,25 @@ impl Network {
     pub fn with_clock(mut self, clock: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
         self.clock = Arc::new(clock);
         self
+    }
+
+    /// Sets what tells that the host's addresses or routes changed, or that it slept. Default for
+    /// [`custom`](Self::custom): nothing; an endpoint then finds out by silence and by its servers.
+    pub fn with_changes(mut self, changes: watch::Receiver<()>) -> Self {
+        self.changes = changes;
+        self
+    }
+
+    /// Tells of every change from now on.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        let mut changes = self.changes.clone();
+        changes.mark_unchanged();
+        changes
+    }
+
+    /// Whether these are the operating system's.
+    pub(crate) fn is_system(&self) -> bool {
+        self.is_system
     }
 
     /// How far this host's clock is ahead of another one, seconds.

@@ -142,8 +142,13 @@ impl Peer {
     /// Sends the link's packets elsewhere from now on, and lets every connection notice.
     pub(crate) fn set_target(&self, target: Target) {
         if self.link.set_target(target) {
-            self.connections().iter().for_each(transport::nudge);
+            self.nudge();
         }
+    }
+
+    /// Lets every connection find out now what was lost while nothing came through.
+    pub(crate) fn nudge(&self) {
+        self.connections().iter().for_each(transport::nudge);
     }
 
     /// The largest datagram that any connection sends.

@@ -134,6 +134,17 @@ pub(crate) struct Transfer {
 }
 
 impl Transfer {
+    /// From `since` until the receiver read again.
+    ///
+    /// # Panics
+    ///
+    /// Where it did not, because all had been read.
+    pub(crate) fn again_after(&self, since: Instant) -> Duration {
+        let mut reads = self.gaps.iter().map(|&(at, _)| at);
+        let again = reads.find(|&at| at > since);
+        again.expect("the transfer was not over").duration_since(since)
+    }
+
     /// The longest pause that ended after `since`.
     pub(crate) fn longest_pause_since(&self, since: Instant) -> Duration {
         let after = self.gaps.iter().filter(|(at, _)| *at >= since);

@@ -10,6 +10,7 @@ mod failures;
 mod glare;
 mod hostile;
 mod liar;
+mod movement;
 mod restart;
 mod search;
 mod sites;

@@ -124,8 +124,8 @@ impl Shell<'_> {
             // Seen to by the caller.
             Command::Exit => (),
             Command::Whoami => {
-                let net = self.meanwhile(endpoint.net_report()).await;
-                let report = super::whoami::Report::new(self.context, &endpoint, net);
+                let report = super::whoami::Report::of(self.context, &endpoint);
+                let report = self.meanwhile(report).await;
                 self.say(self.context.output.render(&report)).await;
             }
             Command::List => {

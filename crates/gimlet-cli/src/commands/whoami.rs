@@ -10,7 +10,7 @@ use crate::describe;
 use crate::exit::{Failure, Outcome, Status};
 use crate::output::ms;
 use crate::session::Context;
-use gimlet::{Endpoint, NatClass, NetReport};
+use gimlet::{Endpoint, NatClass, NetReport, PortMapping};
 
 #[derive(Serialize)]
 pub(super) struct Report {
@@ -18,18 +18,33 @@ pub(super) struct Report {
     name: Option<String>,
     reflexive_v4: Option<SocketAddr>,
     reflexive_v6: Option<SocketAddr>,
+    /// The port that the router gives me.
+    mapped: Option<SocketAddr>,
+    /// Whether another NAT, usually a carrier's, is behind the router; null where no router tells.
+    carrier_nat: Option<bool>,
     local: Vec<SocketAddr>,
     nat: NatClass,
     elapsed_ms: f64,
 }
 
 impl Report {
-    pub(super) fn new(context: &Context, endpoint: &Endpoint, net: NetReport) -> Self {
+    pub(super) async fn of(context: &Context, endpoint: &Endpoint) -> Self {
+        let (net, mapping) = tokio::join!(endpoint.net_report(), endpoint.port_mapping());
+        Self::new(context, endpoint, net, mapping)
+    }
+
+    fn new(context: &Context, endpoint: &Endpoint, net: NetReport, mapping: PortMapping) -> Self {
         Self {
             peer: endpoint.peer_id().to_string(),
             name: context.settings.name.as_ref().map(ToString::to_string),
             reflexive_v4: net.reflexive_v4,
             reflexive_v6: net.reflexive_v6,
+            mapped: mapping.public().map(SocketAddr::V4),
+            carrier_nat: match mapping {
+                PortMapping::Public(_) => Some(false),
+                PortMapping::BehindCarrier(_) => Some(true),
+                PortMapping::Off | PortMapping::Asking | PortMapping::Absent => None,
+            },
             local: net.local,
             nat: net.nat,
             elapsed_ms: ms(net.elapsed),
@@ -53,6 +68,13 @@ impl fmt::Display for Report {
         writeln!(f, "name     {name}")?;
         writeln!(f, "IPv4     {}", address(self.reflexive_v4))?;
         writeln!(f, "IPv6     {}", address(self.reflexive_v6))?;
+        let mapped = match self.carrier_nat {
+            Some(true) => {
+                "- (the router is itself behind a NAT, usually the provider's)".to_owned()
+            }
+            Some(false) | None => address(self.mapped),
+        };
+        writeln!(f, "mapped   {mapped}")?;
         writeln!(f, "local    {}", local.join(" "))?;
         writeln!(f, "NAT      {}", describe::nat(&self.nat))?;
         write!(f, "elapsed  {:.1} ms", self.elapsed_ms)
@@ -61,7 +83,7 @@ impl fmt::Display for Report {
 
 pub(super) async fn run(context: &Context) -> Outcome {
     let work = async |endpoint: &Endpoint| {
-        let report = Report::new(context, endpoint, endpoint.net_report().await);
+        let report = Report::of(context, endpoint).await;
         if !report.is_seen() {
             return Err(nobody_answered());
         }

@@ -6,6 +6,7 @@
 //! name = "alice"
 //! relay_only = false
 //! report = true                 # tell the server what comes of attempts
+//! port_mapping = true           # ask the router for a port that leads here
 //! accept = "known"              # all, known or ask
 //! known_peers = ["..."]         # peer ids
 //!
@@ -40,6 +41,7 @@ pub(crate) struct File {
     pub(super) name: Option<Name>,
     pub(super) relay_only: Option<bool>,
     pub(super) report: Option<bool>,
+    pub(super) port_mapping: Option<bool>,
     pub(super) accept: Option<Accept>,
     #[serde(deserialize_with = "texts")]
     pub(super) known_peers: Vec<PeerId>,

@@ -87,6 +87,21 @@ fn bad_variables_are_named() {
 }
 
 #[test]
+fn port_mapping_is_on_until_flag_environment_or_file_say_otherwise() {
+    let flags = GlobalArgs::default();
+    assert!(settings(&flags, &[], "").unwrap().port_mapping);
+    let file = "port_mapping = false";
+    assert!(!settings(&flags, &[], file).unwrap().port_mapping);
+    let env = [("GIMLET_NO_PORT_MAPPING", "0")];
+    assert!(settings(&flags, &env, file).unwrap().port_mapping);
+    let flags = GlobalArgs {
+        no_port_mapping: true,
+        ..GlobalArgs::default()
+    };
+    assert!(!settings(&flags, &env, "").unwrap().port_mapping);
+}
+
+#[test]
 fn relay_only_can_be_switched_off_again() {
     let file = "relay_only = true";
     let flags = GlobalArgs::default();

@@ -16,6 +16,10 @@ use crate::virtual_addr::VirtualAddr;
 /// time is known. Peers answer within a round trip and the 25 ms of a delayed acknowledgement.
 const DEFAULT_PATIENCE: Duration = Duration::from_millis(200);
 
+/// Silence after which packets that come are news: something flows again. An ongoing transfer is
+/// never silent for that long unless its way is broken.
+const QUIET: Duration = Duration::from_secs(2);
+
 /// Where a link's packets go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
@@ -45,6 +49,15 @@ pub enum Target {
 }
 
 impl Target {
+    /// The route to a peer; `None` for a server.
+    pub(super) fn route(self) -> Option<Route> {
+        match self {
+            Self::Direct { .. } => self.direct(),
+            Self::Relay { .. } => Some(Route::Relay),
+            Self::Server { .. } => None,
+        }
+    }
+
     pub(super) fn direct(self) -> Option<Route> {
         match self {
             Self::Direct { socket, remote } => Some(Route::Direct { socket, remote }),
@@ -65,6 +78,8 @@ pub struct Link {
     patience: AtomicU64,
     /// When QUIC last came over the selected direct path; 0: never.
     heard_at: AtomicU64,
+    /// When QUIC last came over any path; 0: never.
+    flowed_at: AtomicU64,
     /// Whether the owner still waits to be told that the selected path carries QUIC.
     unconfirmed: AtomicBool,
 }
@@ -79,6 +94,7 @@ impl Link {
             unanswered_since: AtomicU64::new(0),
             patience: AtomicU64::new(DEFAULT_PATIENCE.as_millis() as u64),
             heard_at: AtomicU64::new(0),
+            flowed_at: AtomicU64::new(0),
             unconfirmed: AtomicBool::new(false),
         })
     }
@@ -141,6 +157,20 @@ impl Link {
         suspect
     }
 
+    /// When QUIC last came over any path.
+    pub(super) fn flowed_at(&self) -> u64 {
+        self.flowed_at.load(Ordering::Relaxed)
+    }
+
+    /// Notes QUIC over any path; true for the first after a silence.
+    pub(super) fn note_flow(&self, now: u64) -> bool {
+        let before = self.flowed_at.load(Ordering::Relaxed);
+        if before != now {
+            self.flowed_at.store(now, Ordering::Relaxed);
+        }
+        before == 0 || now.saturating_sub(before) > QUIET.as_millis() as u64
+    }
+
     /// Notes QUIC on the direct path; true for the first since the path was selected.
     pub(super) fn note_heard(&self, now: u64) -> bool {
         self.unanswered_since.store(0, Ordering::Relaxed);
@@ -197,6 +227,16 @@ mod tests {
         link.note_heard(1040);
         assert!(!link.note_sent(5000));
         assert!(!link.note_sent(5040));
+    }
+
+    #[test]
+    fn what_flows_after_a_silence_is_news_once() {
+        let link = link();
+        assert!(link.note_flow(10));
+        assert!(!link.note_flow(20));
+        assert!(!link.note_flow(2020));
+        assert!(link.note_flow(4021));
+        assert_eq!(link.flowed_at(), 4021);
     }
 
     #[test]

@@ -20,6 +20,17 @@ impl PathSocket {
         self.clock.instant(link.heard_at())
     }
 
+    /// When QUIC last came for `link`, over any path, if ever.
+    pub fn flowed_at(&self, link: &Link) -> Option<std::time::Instant> {
+        self.clock.instant(link.flowed_at())
+    }
+
+    fn note_flow(&self, link: &Arc<Link>, now: u64) {
+        if link.note_flow(now) {
+            self.report(Report::Flowing { link: link.clone() });
+        }
+    }
+
     /// Leaves in `bufs` what is quinn's, under virtual addresses. Buffers with nothing for quinn
     /// get the length 0, which quinn skips. Returns whether there is anything.
     pub(super) fn sort(
@@ -109,6 +120,7 @@ impl PathSocket {
         match (frame.kind, demux::classify(frame.payload)) {
             (FrameKind::Data, Some(Kind::Quic)) => match table.of_session(session) {
                 Some(link) => {
+                    self.note_flow(link, self.clock.now());
                     self.counters
                         .relay_bytes_received
                         .add(frame.payload.len() as u64);
@@ -149,13 +161,15 @@ impl PathSocket {
     }
 
     fn note_direct(&self, socket: SocketId, from: SocketAddr, bytes: usize, link: &Arc<Link>) {
+        let now = self.clock.now();
         self.counters.direct_bytes_received.add(bytes as u64);
+        self.note_flow(link, now);
         if link.target()
             == Some(Target::Direct {
                 socket,
                 remote: from,
             })
-            && link.note_heard(self.clock.now())
+            && link.note_heard(now)
         {
             let route = Route::Direct {
                 socket,

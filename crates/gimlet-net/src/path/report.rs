@@ -63,11 +63,16 @@ pub enum Report {
         /// Which path.
         route: Route,
     },
-    /// The system refused to send over a link's direct path.
+    /// The system refused to send over a link's path.
     SendFailed {
         /// Which link.
         link: Arc<Link>,
         /// Which path.
         route: Route,
+    },
+    /// QUIC comes for a link after a silence of seconds: what flows can be seen to stop.
+    Flowing {
+        /// Which link.
+        link: Arc<Link>,
     },
 }

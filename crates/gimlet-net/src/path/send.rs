@@ -81,9 +81,9 @@ impl PathSocket {
         let route = target.direct();
         match (sent, route) {
             (Err(error), _) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
-            (Err(_), route) => {
+            (Err(_), _) => {
                 self.counters.send_errors.add(1);
-                if let Some(route) = route {
+                if let Some(route) = target.route() {
                     self.report(Report::SendFailed {
                         link: link.clone(),
                         route,

@@ -24,6 +24,14 @@ const SIGN_IN: RequestId = 0;
 /// How long the server may take to answer the sign-in.
 const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Questions, whether the server still answers, that may be lost before it is taken for gone.
+const PROBES: u32 = 3;
+
+/// Bounds of the time that an answer may take; two round trips and the time an acknowledgement may
+/// be held back are between them. With all three lost, a new session begins within two seconds.
+const PROBE_PATIENCE: (Duration, Duration) =
+    (Duration::from_millis(100), Duration::from_millis(500));
+
 /// How long a goodbye may take to be heard.
 const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -44,6 +52,16 @@ struct Session<'a> {
     /// When the lease is refreshed next; `None` before sign-in.
     refresh_at: Option<Instant>,
     lease: Duration,
+    probe: Option<Probe>,
+}
+
+/// The server is asked whether it still answers.
+#[derive(Debug, Clone, Copy)]
+struct Probe {
+    /// Datagrams that had come from it when it was first asked.
+    heard: u64,
+    asked: u32,
+    repeat_at: Instant,
 }
 
 impl Task {
@@ -75,6 +93,7 @@ impl Task {
             next_id: SIGN_IN + 1,
             started,
             refresh_at: None,
+            probe: None,
         };
         let end = match session.write(sign_in.into()).await {
             Ok(()) => session.run(recv).await,
@@ -91,9 +110,12 @@ impl Session<'_> {
         let mut buffer = vec![0; READ];
         let mut nat = self.task.shared.nat.subscribe();
         let mut stopped = self.task.stopped.clone();
+        let mut alarmed = self.task.alarmed.clone();
+        alarmed.mark_unchanged();
         loop {
             let signed_in = self.refresh_at.is_some();
             let refresh_at = self.refresh_at.unwrap_or(sign_in_by);
+            let probe_at = self.probe.map_or(refresh_at, |probe| probe.repeat_at);
             let ended = tokio::select! {
                 read = recv.read(&mut buffer) => match read {
                     Ok(Some(count)) => self.read(&buffer[..count]).await,
@@ -105,6 +127,10 @@ impl Session<'_> {
                     None => Err(self.goodbye().await),
                 },
                 () = stop(&mut stopped) => Err(self.goodbye().await),
+                Ok(()) = alarmed.changed(), if signed_in => self.begin_probe().await,
+                () = tokio::time::sleep_until(probe_at), if self.probe.is_some() => {
+                    self.repeat_probe().await
+                }
                 Ok(()) = nat.changed(), if signed_in => self.refresh().await,
                 () = tokio::time::sleep_until(refresh_at) => match signed_in {
                     true => self.refresh().await,
@@ -218,6 +244,44 @@ impl Session<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// Makes the session send from where we are now: the server then follows, and answers.
+    async fn begin_probe(&mut self) -> Result<(), End> {
+        let heard = self.heard();
+        self.ask_again(Probe {
+            heard,
+            asked: 0,
+            repeat_at: Instant::now(),
+        })
+        .await
+    }
+
+    async fn repeat_probe(&mut self) -> Result<(), End> {
+        match self.probe.take() {
+            Some(probe) if self.heard() == probe.heard && probe.asked >= PROBES => {
+                Err(End::Silent(SignInError::Lost {
+                    detail: "the server does not answer".to_owned(),
+                }))
+            }
+            Some(probe) if self.heard() == probe.heard => self.ask_again(probe).await,
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    async fn ask_again(&mut self, probe: Probe) -> Result<(), End> {
+        let patience = 2 * self.control.connection.rtt() + Duration::from_millis(50);
+        let patience = patience.clamp(PROBE_PATIENCE.0, PROBE_PATIENCE.1);
+        self.probe = Some(Probe {
+            asked: probe.asked + 1,
+            repeat_at: Instant::now() + patience,
+            ..probe
+        });
+        self.refresh().await
+    }
+
+    fn heard(&self) -> u64 {
+        self.control.connection.stats().udp_rx.datagrams
     }
 
     /// Any message refreshes the lease; this one says something as well.

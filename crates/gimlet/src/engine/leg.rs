@@ -137,7 +137,11 @@ impl Leg {
     /// Binds now instead of later, without giving up what stands: our address may have changed.
     pub(super) fn verify(&mut self, now: Instant) {
         match &mut self.state {
-            State::Up { missed: 0, repeat_at } | State::Binding { repeat_at, .. } => *repeat_at = now,
+            State::Up {
+                missed: 0,
+                repeat_at,
+            }
+            | State::Binding { repeat_at, .. } => *repeat_at = now,
             State::Up { .. } | State::Gone => (),
         }
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Agent;
 use crate::traversal::config::MAX_RETRY;
-use crate::traversal::path::Path;
+use crate::traversal::path::{Path, State};
 use crate::traversal::rank::is_better;
 use crate::traversal::{Event, Role, Route};
 
@@ -133,7 +133,7 @@ impl Agent {
             },
             None => match best {
                 Some(best) => best.route,
-                None if self.relay_works() => Route::Relay,
+                None if self.relay_works() || self.relay_answers() => Route::Relay,
                 None => self.selected,
             },
         }
@@ -152,8 +152,12 @@ impl Agent {
             self.selected
         } else if self.relay_works() {
             Route::Relay
+        } else if let Some(best) = self.best_direct() {
+            best.route
+        } else if self.relay_answers() {
+            Route::Relay
         } else {
-            self.best_direct().map_or(self.selected, |path| path.route)
+            self.selected
         }
     }
 
@@ -168,6 +172,12 @@ impl Agent {
     /// The relay counts as working until it is known not to.
     fn relay_works(&self) -> bool {
         self.relay_up && !self.paths.get(&Route::Relay).is_some_and(Path::is_dead)
+    }
+
+    /// A relay that was dead and answers again is not trusted yet, but better than nothing at all.
+    fn relay_answers(&self) -> bool {
+        let relay = self.paths.get(&Route::Relay);
+        self.relay_up && relay.is_some_and(|path| matches!(path.state, State::Probation { .. }))
     }
 
     fn select(&mut self, route: Route, now: Instant) {

@@ -1,0 +1,227 @@
+//! Hosts that move, routers that forget and lids that close, under a running transfer.
+//!
+//! Each event is played on the dialing and on the accepting side, while that side sends and while it
+//! receives, over a direct path and over the relay. What is asserted is the time until the receiver
+//! reads again, and that every byte is right.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use gimlet::Connection;
+use gimlet_server::Config;
+use gimlet_sim::{Allocation, Filtering, LinkConfig, Mapping, NatConfig, RouterKind};
+use gimlet_tests::{Peer, Place, RunningServer, World, rtt_40ms};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::bench::{echo, nat, path_is, payload, transfer};
+
+/// Between the peers when direct; over the relay it is twice that.
+const RTT: Duration = Duration::from_millis(40);
+
+/// Eight seconds at the links' rate.
+const BYTES: usize = 8 << 20;
+
+/// When the event comes, after the transfer began.
+const UNDER_WAY: Duration = Duration::from_secs(1);
+
+/// What happens to one side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Happening {
+    /// Another network, with another router and another address; the system says so.
+    OtherNetwork,
+    /// The router forgets every mapping and gives others. Nobody says anything.
+    Reboot,
+    /// The provider gives the router another outside address. Nobody says anything.
+    OtherOutside,
+    /// The host is away for a minute; then the system says so.
+    Sleep,
+}
+
+impl Happening {
+    /// Time to traffic again, besides three round trips.
+    fn allowed(self) -> Duration {
+        match self {
+            Self::OtherNetwork => Duration::from_secs(1),
+            Self::Reboot | Self::OtherOutside | Self::Sleep => Duration::from_secs(2),
+        }
+    }
+}
+
+/// Two peers whose hosts may move.
+struct Roamers {
+    world: World,
+    _server: RunningServer,
+    sides: [(Peer, watch::Sender<()>); 2],
+    kind: RouterKind,
+}
+
+fn link() -> LinkConfig {
+    LinkConfig {
+        rate: Some(8_000_000),
+        ..rtt_40ms()
+    }
+}
+
+/// A strict NAT that never gives the same port twice: a reboot is never without consequences.
+fn forgetful() -> RouterKind {
+    let (mapping, filtering) = (
+        Mapping::EndpointIndependent,
+        Filtering::AddressAndPortDependent,
+    );
+    RouterKind::Nat(NatConfig::new(mapping, filtering, Allocation::Random))
+}
+
+fn symmetric() -> RouterKind {
+    RouterKind::Nat(NatConfig::symmetric())
+}
+
+impl Roamers {
+    async fn new(seed: u64, kind: &RouterKind) -> Self {
+        let mut world = World::new(seed);
+        let server = world.server(rtt_40ms(), Config::on_loopback());
+        let kinds = std::slice::from_ref(kind);
+        let places = [world.site(kinds, link()), world.site(kinds, link())];
+        let [a, b] = places;
+        let sides = [
+            roamer(&world, a, &server).await,
+            roamer(&world, b, &server).await,
+        ];
+        Self {
+            world,
+            _server: server,
+            sides,
+            kind: kind.clone(),
+        }
+    }
+
+    async fn connect(&self) -> [Connection; 2] {
+        let [(a, _), (b, _)] = &self.sides;
+        let (dialled, accepted) = tokio::join!(
+            a.endpoint.connect(b.endpoint.peer_id(), b"test/1"),
+            b.endpoint.accept()
+        );
+        [dialled.unwrap(), accepted.unwrap()]
+    }
+
+    /// Lets it happen to a side; returns when traffic could go again.
+    async fn happen(&mut self, what: Happening, side: usize) -> Instant {
+        let host = self.sides[side].0.place.host;
+        let router = self.world.net(|net| net.parent(host));
+        let router = router.expect("every site has a router");
+        match what {
+            Happening::OtherNetwork => {
+                let other = self.world.router(self.kind.clone(), link());
+                let addr: IpAddr = "10.7.7.7".parse().unwrap();
+                self.world
+                    .net(|net| net.move_host(host, Some(other), vec![addr]));
+                self.sides[side].1.send_replace(());
+            }
+            Happening::Reboot => self.world.net(|net| net.reboot_router(router)),
+            Happening::OtherOutside => {
+                let outside: IpAddr = "198.51.100.200".parse().unwrap();
+                self.world
+                    .net(|net| net.renumber_router(router, vec![outside]));
+            }
+            Happening::Sleep => {
+                self.world.set_dark(host, true);
+                tokio::time::sleep(Duration::from_secs(60)).await;
+                self.world.set_dark(host, false);
+                self.sides[side].1.send_replace(());
+            }
+        }
+        Instant::now()
+    }
+}
+
+async fn roamer(world: &World, place: Place, server: &RunningServer) -> (Peer, watch::Sender<()>) {
+    let (peer, tell) = world.roaming_peer(place, &server.address).await;
+    peer.endpoint.online().await.unwrap();
+    peer.endpoint.net_report().await;
+    (peer, tell)
+}
+
+async fn play(what: Happening, kind: &RouterKind, direct: bool) {
+    let bytes = payload(BYTES);
+    let mut worst = Duration::ZERO;
+    for side in [0, 1] {
+        for sends in [0, 1] {
+            let mut roamers = Roamers::new(11, kind).await;
+            let ends = roamers.connect().await;
+            ends[0].settled().await;
+            if direct {
+                path_is(&ends[0], true).await;
+                path_is(&ends[1], true).await;
+            }
+            assert_eq!(ends[0].path().is_direct(), direct);
+            let happening = async {
+                tokio::time::sleep(UNDER_WAY).await;
+                roamers.happen(what, side).await
+            };
+            let receives = 1 - sends;
+            let (transfer, since) =
+                tokio::join!(transfer(&ends[sends], &ends[receives], &bytes), happening);
+            assert!(transfer.intact, "{what:?} side {side} sender {sends}");
+            let again = transfer.again_after(since);
+            println!("{what:?} side {side} sender {sends} direct {direct}: {again:?}");
+            worst = worst.max(again);
+            let rtt = if direct { RTT } else { 2 * RTT };
+            assert!(
+                again <= what.allowed() + 3 * rtt,
+                "{what:?} side {side} sender {sends} direct {direct}: {again:?}"
+            );
+            if direct {
+                path_is(&ends[0], true).await;
+                path_is(&ends[1], true).await;
+            }
+            echo(&ends[0], &ends[1], b"all is well").await;
+        }
+    }
+    println!("{what:?} direct {direct}: at most {worst:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_direct_transfer_goes_on_in_another_network() {
+    play(Happening::OtherNetwork, &forgetful(), true).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relayed_transfer_goes_on_in_another_network() {
+    play(Happening::OtherNetwork, &symmetric(), false).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_direct_transfer_goes_on_after_a_router_forgot_its_mappings() {
+    play(Happening::Reboot, &forgetful(), true).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_direct_transfer_goes_on_after_a_router_forgot_its_mappings_and_gives_the_same_again() {
+    let preserving = nat(NatConfig::strict()).remove(0);
+    play(Happening::Reboot, &preserving, true).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relayed_transfer_goes_on_after_a_router_forgot_its_mappings() {
+    play(Happening::Reboot, &symmetric(), false).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_direct_transfer_goes_on_when_the_provider_gives_another_address() {
+    play(Happening::OtherOutside, &forgetful(), true).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relayed_transfer_goes_on_when_the_provider_gives_another_address() {
+    play(Happening::OtherOutside, &symmetric(), false).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_direct_transfer_goes_on_after_a_minute_of_sleep() {
+    play(Happening::Sleep, &forgetful(), true).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relayed_transfer_goes_on_after_a_minute_of_sleep() {
+    play(Happening::Sleep, &symmetric(), false).await;
+}
