@@ -72,7 +72,11 @@ async fn a_search_leaves_a_relayed_transfer_its_throughput() {
         let pair = Pair::new(5, &a, &b).await;
         let (dialled, accepted) = pair.connect().await;
         let started_at = Instant::now();
-        assert!(transfer(&dialled, &accepted, &bytes[..2_000_000]).await.intact);
+        assert!(
+            transfer(&dialled, &accepted, &bytes[..2_000_000])
+                .await
+                .intact
+        );
         took.push((started_at.elapsed(), dialled.path().is_direct()));
     }
     let [(without, false), (with, _)] = took[..] else {

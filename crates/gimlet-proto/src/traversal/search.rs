@@ -33,7 +33,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use self::plan::{Kind, Plan};
+use self::plan::{Kind, Plan, Shape};
 pub use self::samples::PortKnowledge;
 use super::budget::Budget;
 use super::{Role, SocketId, Strategy};
@@ -174,6 +174,8 @@ pub(super) struct Search {
     /// From where our part of the round is sent, as the other side was told.
     told_from: Option<SocketId>,
     mine: Option<Ports>,
+    /// What samples of a supposed sequence showed.
+    sampled: Option<Shape>,
     theirs: Option<Hint>,
     /// From where the server hears the other side.
     observed: Option<IpAddr>,
@@ -196,6 +198,7 @@ impl Search {
             sockets: Vec::new(),
             told_from: None,
             mine: None,
+            sampled: None,
             theirs: None,
             observed: None,
             found_by: None,
@@ -263,6 +266,7 @@ impl Search {
         }
         self.over = false;
         self.played = 0;
+        self.sampled = None;
     }
 
     fn stop(&mut self) {

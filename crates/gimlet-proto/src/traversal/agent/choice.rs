@@ -202,6 +202,14 @@ impl Agent {
         self.nominate(route, rtt, now);
     }
 
+    /// Nominates the selected route again: it works from where we are now, but the other side may see
+    /// us at another address than the one it sends to.
+    pub(super) fn confirm_choice(&mut self, now: Instant) {
+        let route = self.selected;
+        let rtt = self.paths.get(&route).and_then(|path| path.rtt);
+        self.nominate(route, rtt, now);
+    }
+
     fn nominate(&mut self, route: Route, rtt: Option<Duration>, now: Instant) {
         let Lead::Ours { number, pending } = &mut self.lead else {
             return;

@@ -66,6 +66,7 @@ impl Agent {
         }
         if via == self.selected && self.doubted_at.take().is_some() {
             self.push_event(Event::Recovered { route: via });
+            self.confirm_choice(now);
         }
         self.allow(via);
         self.burst(now);

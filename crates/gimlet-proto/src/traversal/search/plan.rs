@@ -75,7 +75,9 @@ pub(super) fn shape(nat: NatClass) -> Shape {
         (Some(_), Some(Allocation::Preserving)) => Shape::Preserved,
         (Some(_), Some(Allocation::Sequential)) => Shape::Sequence,
         (Some(_), Some(Allocation::RandomBlock)) => Shape::Range { wide: false },
-        (Some(_), Some(Allocation::Random) | None) => Shape::Range { wide: true },
+        (Some(_), Some(Allocation::Random)) => Shape::Range { wide: true },
+        // Nobody has looked yet; samples will tell.
+        (Some(_), None) => Shape::Sequence,
     }
 }
 

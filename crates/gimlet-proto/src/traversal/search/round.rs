@@ -167,7 +167,7 @@ impl Search {
     }
 
     fn want(&mut self, view: &View) {
-        let shapes = (plan::shape(view.local_nat), plan::shape(view.remote_nat));
+        let shapes = (self.shape(view), plan::shape(view.remote_nat));
         if plan::kind(shapes.0, shapes.1).is_none() {
             self.over = true;
             self.outcome.ended = Some(SearchEnd::Infeasible);
@@ -182,6 +182,11 @@ impl Search {
         if self.stage == Stage::Wanted {
             self.begin_round(self.round + 1, view, now);
         }
+    }
+
+    /// How our next mapping comes about: samples know better than the class.
+    fn shape(&self, view: &View) -> Shape {
+        self.sampled.unwrap_or_else(|| plan::shape(view.local_nat))
     }
 
     /// The owner does not.
@@ -207,12 +212,12 @@ impl Search {
             Some(None) => return self.fail(SearchEnd::Infeasible, view, now),
             None => plan::shape(view.remote_nat),
         };
-        let Some(kind) = plan::kind(plan::shape(view.local_nat), their_shape) else {
+        let Some(kind) = plan::kind(self.shape(view), their_shape) else {
             return self.fail(SearchEnd::Infeasible, view, now);
         };
         self.found_by = Some(kind);
         self.outcome.strategy = Some(kind.strategy());
-        match plan::sockets(plan::shape(view.local_nat), kind) {
+        match plan::sockets(self.shape(view), kind) {
             0 => {
                 if let Some((socket, seen)) = self.facts.own {
                     self.told_from = Some(socket);
@@ -241,13 +246,16 @@ impl Search {
             let late = sockets.iter().map(|(id, _)| *id).collect();
             return self.actions.push_back(Action::Close(late));
         }
-        self.sockets = sockets.iter().map(|(id, _)| *id).collect();
-        self.outcome.sockets = self.outcome.sockets.max(sockets.len() as u32);
+        self.sockets.extend(sockets.iter().map(|(id, _)| *id));
+        self.outcome.sockets = self.outcome.sockets.max(self.sockets.len() as u32);
+        if self.mine.is_some() {
+            return self.offer(view, now);
+        }
         self.told_from = self.sockets.first().copied();
         let (Some(&(_, port)), Some((_, seen))) = (sockets.first(), self.facts.own) else {
             return self.fail(SearchEnd::Unable, view, now);
         };
-        let shape = plan::shape(view.local_nat);
+        let shape = self.shape(view);
         if shape == Shape::Preserved {
             self.mine = Some(Ports::Fixed(SocketAddr::new(seen.ip(), port)));
         }
@@ -316,7 +324,7 @@ impl Search {
             (Some(told), ..) => told,
             (None, Stage::Sampling { seen, .. }, _) => {
                 let seen: Vec<_> = seen.iter().flatten().copied().collect();
-                match (plan::shape(view.local_nat), seen.first()) {
+                match (self.shape(view), seen.first()) {
                     (Shape::Fixed, Some(&seen)) => Ports::Fixed(seen),
                     _ => ports_of(view.local_nat.allocation, self.facts.ports, &seen),
                 }
@@ -326,10 +334,24 @@ impl Search {
             }
             (None, _, None) => Ports::Unknown,
         };
-        if plan::shape_of(&ports).is_none() {
+        let Some(told) = plan::shape_of(&ports) else {
             return self.fail(SearchEnd::Unable, view, now);
+        };
+        let first = self.mine.replace(ports).is_none();
+        if first && self.shape(view) == Shape::Sequence {
+            self.sampled = Some(told);
         }
-        self.mine = Some(ports);
+        // What was taken for a sequence and is none needs more sockets.
+        let wanted = self
+            .found_by
+            .map_or(0, |kind| plan::sockets(self.shape(view), kind));
+        let missing = wanted.saturating_sub(self.sockets.len() as u16);
+        if first && missing > 0 && matches!(told, Shape::Range { .. }) {
+            self.stage = Stage::Opening {
+                until: now + PREPARATION,
+            };
+            return self.actions.push_back(Action::Open(missing));
+        }
         self.say(ports, view);
         match self.theirs.filter(|hint| hint.round == self.round) {
             Some(theirs) => self.run(theirs, view, now),
@@ -392,11 +414,12 @@ impl Search {
     }
 
     fn run(&mut self, theirs: Hint, view: &View, now: Instant) {
-        let Some(plan) = plan::plan(plan::shape(view.local_nat), &theirs.ports) else {
+        let mine = self.shape(view);
+        let Some(plan) = plan::plan(mine, &theirs.ports) else {
             return self.fail(SearchEnd::Infeasible, view, now);
         };
         let their_shape = plan::shape_of(&theirs.ports);
-        let told = their_shape.and_then(|told| plan::kind(plan::shape(view.local_nat), told));
+        let told = their_shape.and_then(|told| plan::kind(mine, told));
         // What the NATs promised says more than an endpoint does, unless it came out otherwise.
         let promised = self.found_by.filter(|kind| *kind != Kind::Fresh);
         let Some(kind) = told

@@ -31,6 +31,7 @@ pub(super) fn ports_of(
     let ip = last.ip();
     match allocation {
         Some(Allocation::Sequential) => sequence(ip, known, seen),
+        None if seen.len() > 2 => sequence(ip, known, seen),
         Some(Allocation::RandomBlock) => match known.block {
             Some((first, last)) if first <= last => Ports::Range { ip, first, last },
             Some(_) | None => everywhere(ip),
