@@ -13,6 +13,7 @@ pub mod id;
 pub mod limit;
 pub mod message;
 pub mod name;
+pub mod nat;
 pub mod relay;
 pub mod rendezvous;
 pub mod secret;

@@ -32,7 +32,7 @@ mod agent;
 mod budget;
 mod config;
 mod dropped;
-mod entropy;
+pub(crate) mod entropy;
 mod outcome;
 mod path;
 mod rank;

@@ -3,10 +3,14 @@
 
 #[path = "sim/class_table.rs"]
 mod class_table;
+#[path = "sim/discovery.rs"]
+mod discovery;
 #[path = "sim/faults.rs"]
 mod faults;
 #[path = "sim/search.rs"]
 mod search;
+#[path = "sim/nat_world.rs"]
+mod nat_world;
 #[path = "sim/timing.rs"]
 mod timing;
 #[path = "sim/topologies.rs"]
