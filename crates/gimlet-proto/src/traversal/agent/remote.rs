@@ -57,20 +57,25 @@ impl Agent {
 
     /// Pairs candidates with the sockets that reach them. One that is announced again is checked
     /// again: the other side's network changed.
-    pub(super) fn add_candidates(&mut self, candidates: &[Candidate], now: Instant) {
+    /// Whether anything is to be checked that was not.
+    pub(super) fn add_candidates(&mut self, candidates: &[Candidate], now: Instant) -> bool {
+        let mut news = false;
         for candidate in candidates {
             let Some(remote) = &mut self.remote else {
-                return;
+                return false;
             };
             remote.announced = remote.announced.saturating_add(1);
             let addr = canonical(candidate.addr);
             let useful = is_sendable(addr, self.config.allow_loopback)
                 && (self.is_settled(addr) || self.take_offer(now));
-            if !useful || !self.add_pairs(candidate.kind, addr) {
+            let added = useful && self.add_pairs(candidate.kind, addr);
+            news |= added;
+            if !added {
                 let ignored = &mut self.outcome.counts.candidates_ignored;
                 *ignored = ignored.saturating_add(1);
             }
         }
+        news
     }
 
     /// Whether any pair came of it.

@@ -64,8 +64,11 @@ impl Agent {
             path.mapped = mapped.map(canonical).or(path.mapped);
             path.answered(rtt, size, enough, next_at, now);
         }
-        if via == self.selected && self.doubted_at.take().is_some() {
-            self.push_event(Event::Recovered { route: via });
+        if via == self.selected
+            && let Some(doubted_at) = self.doubted_at.take()
+        {
+            let after = now.saturating_duration_since(doubted_at);
+            self.push_event(Event::Recovered { route: via, after });
             self.confirm_choice(now);
         }
         self.allow(via);

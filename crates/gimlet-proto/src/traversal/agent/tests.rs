@@ -6,6 +6,7 @@ mod hostile;
 mod life;
 mod nominations;
 mod properties;
+mod searching;
 mod sizes;
 
 use std::time::Duration;
