@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use gimlet::{Endpoint, Identity, Network, ServerAddress};
 use gimlet_server::{BindError, Config, Server, ServerHandle, Sockets};
@@ -154,6 +154,16 @@ impl Place {
         let (tell, changes) = watch::channel(());
         let network = Network::custom(sockets.to_vec(), move |_| place.addrs());
         (network.with_changes(changes), tell)
+    }
+
+    /// The same with a clock that is ahead of the servers' by so many seconds, or behind.
+    pub fn network_with_clock(&self, ahead_s: i64) -> Network {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let (began_at, began_s) = (now(), since.map_or(0, |since| since.as_secs()));
+        self.network().with_clock(move || {
+            let elapsed_s = now().saturating_duration_since(began_at).as_secs();
+            (began_s + elapsed_s).saturating_add_signed(ahead_s)
+        })
     }
 
     /// The sockets and addresses of a peer on this host.

@@ -87,6 +87,7 @@ fn sign_in_status(error: &SignInError) -> Status {
         | SignInError::ShuttingDown
         | SignInError::Lost { .. } => Status::Unreachable,
         SignInError::WrongKey { .. }
+        | SignInError::CertificateDate { .. }
         | SignInError::Protocol { .. }
         | SignInError::BadToken
         | SignInError::NotAllowed

@@ -7,6 +7,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use bincode::{Decode, Encode};
+use serde::{Deserialize, Serialize};
 
 use crate::candidate::{Candidate, NatClass};
 use crate::hint::Hint;
@@ -331,7 +332,10 @@ pub struct Refused {
 }
 
 /// Why an introduction did not come about. New reasons are appended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
 pub enum RefuseReason {
     /// The peer is not signed in.
     Offline,

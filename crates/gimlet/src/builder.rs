@@ -172,6 +172,7 @@ impl Builder {
             quic,
             sockets,
             network,
+            servers: self.servers.clone(),
             alpns: self.alpns,
             policy: self.policy,
             relay_only: self.relay_only,

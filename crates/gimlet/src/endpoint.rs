@@ -10,6 +10,7 @@ use gimlet_net::path::{CountersSnapshot, PathSocket};
 use gimlet_net::port_map::PortMapping;
 use gimlet_net::tls::Credential;
 use gimlet_net::virtual_addr::VirtualAddr;
+use gimlet_proto::address::ServerAddress;
 use gimlet_proto::candidate::NatClass;
 use gimlet_proto::id::PeerId;
 use gimlet_proto::message::{
@@ -52,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) quic: quinn::Endpoint,
     pub(crate) sockets: Vec<(SocketId, Family, SocketAddr)>,
     pub(crate) network: Network,
+    pub(crate) servers: Vec<ServerAddress>,
     pub(crate) alpns: Vec<Vec<u8>>,
     pub(crate) policy: AcceptPolicy,
     pub(crate) relay_only: bool,
@@ -151,6 +153,10 @@ impl Endpoint {
                 incoming,
             }),
         }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.inner.shared
     }
 
     /// This endpoint's id.

@@ -45,6 +45,15 @@ pub enum SignInError {
         /// Where.
         addr: SocketAddr,
     },
+    /// Its certificate is not valid at the time that this host's clock shows.
+    #[error(
+        "the certificate of the server at {addr} is not valid now; check this machine's clock, and \
+         if that is right, ask the operator to renew the certificate"
+    )]
+    CertificateDate {
+        /// Where.
+        addr: SocketAddr,
+    },
     /// It speaks another protocol or version.
     #[error("what answers at {addr} is not a Gimlet server of this version ({detail})")]
     Protocol {
@@ -88,6 +97,7 @@ impl SignInError {
         match self {
             Self::NoServer
             | Self::WrongKey { .. }
+            | Self::CertificateDate { .. }
             | Self::Protocol { .. }
             | Self::BadToken
             | Self::NotAllowed

@@ -60,6 +60,7 @@ mod builder;
 mod candidates;
 mod connection;
 mod control;
+pub mod doctor;
 mod endpoint;
 mod engine;
 mod error;

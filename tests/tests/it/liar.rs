@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use gimlet::doctor::{Stage, Verdict};
 use gimlet::{CloseReason, ConnectError, Identity, PeerId, ServerAddress};
 use gimlet_net::tls::{self, Credential};
 use gimlet_net::transport;
@@ -17,7 +18,7 @@ use gimlet_proto::candidate::{Candidate, CandidateKind};
 use gimlet_proto::demux::{self, Kind};
 use gimlet_proto::frame::{self, Frame, FrameKind};
 use gimlet_proto::message::{
-    Accept, Accepted, Introduce, Introduction, SignedIn, ToPeer, ToServer,
+    Accept, Accepted, Introduce, Introduction, Resolve, Resolved, SignedIn, ToPeer, ToServer,
 };
 use gimlet_proto::secret::SessionId;
 use gimlet_proto::{stun, wire};
@@ -46,6 +47,9 @@ async fn a_server_that_introduces_somebody_else_gets_nobody_in() {
         .await
         .unwrap_err();
     assert_eq!(error, ConnectError::WrongKey);
+    let diagnosis = crate::doctor::examine(&alice, Some(bob.endpoint.peer_id().to_string())).await;
+    assert_eq!(diagnosis.failed(), Some(Stage::Handshake));
+    assert_eq!(diagnosis.verdict(), Verdict::Wrong(Stage::Handshake));
     nobody_in(&mallory).await;
     nobody_in(&bob).await;
 }
@@ -247,6 +251,11 @@ impl Liar {
                         time_s: 0,
                     },
                 );
+            }
+            ToServer::Resolve(Resolve { id, text }) => {
+                let peer = text.parse().expect("tests ask for ids");
+                let (name, online) = (None, true);
+                state.say(from, Resolved { id, peer, name, online });
             }
             ToServer::Introduce(introduce) => state.introduce(from, introduce, lie),
             ToServer::Accept(accept) => state.accept(accept, lie),

@@ -6,6 +6,7 @@
 
 mod bench;
 mod corpus;
+mod doctor;
 mod failures;
 mod glare;
 mod hostile;

@@ -23,6 +23,8 @@ pub enum NatKind {
     DependentOpen,
     /// Gives every destination address another port.
     PerAddress,
+    /// Gives every destination another port, except that a fresh socket's first keeps its own.
+    Preserving,
     /// Gives every destination another port, one after the other.
     Sequential,
     /// Gives every destination another port, out of a small block.
@@ -37,12 +39,13 @@ pub enum NatKind {
 
 impl NatKind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Open,
         Self::Strict,
         Self::Easy,
         Self::DependentOpen,
         Self::PerAddress,
+        Self::Preserving,
         Self::Sequential,
         Self::Block,
         Self::Random,
@@ -58,6 +61,7 @@ impl NatKind {
             Self::Easy => "easy",
             Self::DependentOpen => "dependent-open",
             Self::PerAddress => "per-address",
+            Self::Preserving => "preserving",
             Self::Sequential => "sequential",
             Self::Block => "block",
             Self::Random => "random",
@@ -89,7 +93,8 @@ impl From<&NatClass> for NatKind {
                 Some(Allocation::Sequential) => Self::Sequential,
                 Some(Allocation::RandomBlock) => Self::Block,
                 Some(Allocation::Random) => Self::Random,
-                Some(Allocation::Preserving) | None => Self::Dependent,
+                Some(Allocation::Preserving) => Self::Preserving,
+                None => Self::Dependent,
             },
         }
     }

@@ -1,4 +1,4 @@
-//! Counts attempts. Bounded by the number of kinds, strategies and reasons there are: some 100 pairs
+//! Counts attempts. Bounded by the number of kinds, strategies and reasons there are: some 120 pairs
 //! of 2 KB each at most, whoever reports what.
 
 use std::collections::BTreeMap;

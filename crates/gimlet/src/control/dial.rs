@@ -165,6 +165,10 @@ async fn shake_hands(
 fn classify(error: ConnectionError, addr: SocketAddr) -> SignInError {
     match error {
         ConnectionError::TimedOut | ConnectionError::Reset => SignInError::Unreachable { addr },
+        // certificate_expired; rustls says the same of one that is not valid yet.
+        ConnectionError::TransportError(error) if u64::from(error.code) == 0x12d => {
+            SignInError::CertificateDate { addr }
+        }
         // The TLS alerts by which we refuse a certificate (RFC 8446 section 6.2): bad_certificate
         // to certificate_unknown, unknown_ca and access_denied.
         ConnectionError::TransportError(error)

@@ -1,0 +1,296 @@
+//! Why is a session relayed, or not there at all? Goes through the stages of connecting in order and
+//! says of each what was found and what a person can do.
+//!
+//! Finding facts and judging them are apart: [`examine`](crate::Endpoint::examine) asks sockets and
+//! servers, and what it hears becomes a [`Fact`] by pure functions. The words are plain: nobody
+//! should have to know what a symmetric NAT is.
+
+mod clock;
+mod configuration;
+mod examine;
+mod ipv6;
+mod meeting;
+mod nat;
+mod network;
+mod pair;
+mod path;
+mod server;
+mod sign_in;
+mod verdict;
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+pub use clock::ClockFact;
+pub use configuration::ConfigurationFact;
+pub use ipv6::Ipv6Fact;
+pub use meeting::{HandshakeFact, IntroductionFact, PeerFact, RelayFact};
+pub use nat::NatFact;
+pub use network::NetworkFact;
+pub use pair::{Joining, PairFact, joining};
+pub use path::{AddressesFact, ChecksFact, ConfirmedFact, DirectFact};
+pub use server::{ServerFact, TcpAnswer};
+pub use sign_in::SignInFact;
+pub use verdict::{Diagnosis, Verdict};
+
+/// One step on the way to a direct session, in the order they are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// What this program was told.
+    Configuration,
+    /// This host's own addresses.
+    Network,
+    /// The server, as far as it can be reached.
+    Server,
+    /// Whether it lets us in.
+    SignIn,
+    /// Its clock and ours.
+    Clock,
+    /// The router in front of us.
+    Nat,
+    /// The newer internet protocol.
+    Ipv6,
+    /// Whether the peer is known and there.
+    Peer,
+    /// Whether it agrees to meet.
+    Introduction,
+    /// The way through the server.
+    Relay,
+    /// Whether it is who it should be, and serves us.
+    Handshake,
+    /// What each side told the other of its addresses.
+    Addresses,
+    /// What the two routers allow together.
+    Pair,
+    /// Packets straight to the peer.
+    Checks,
+    /// A path made of them.
+    Direct,
+    /// Data over that path.
+    Confirmed,
+}
+
+impl Stage {
+    /// The name used in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Configuration => "configuration",
+            Self::Network => "network",
+            Self::Server => "server",
+            Self::SignIn => "sign-in",
+            Self::Clock => "clock",
+            Self::Nat => "nat",
+            Self::Ipv6 => "ipv6",
+            Self::Peer => "peer",
+            Self::Introduction => "introduction",
+            Self::Relay => "relay",
+            Self::Handshake => "handshake",
+            Self::Addresses => "addresses",
+            Self::Pair => "pair",
+            Self::Checks => "checks",
+            Self::Direct => "direct",
+            Self::Confirmed => "confirmed",
+        }
+    }
+
+    /// Whether it needs the other side.
+    pub fn is_with_peer(self) -> bool {
+        self >= Self::Peer
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Configuration => "configuration",
+            Self::Network => "network",
+            Self::Server => "server",
+            Self::SignIn => "sign-in",
+            Self::Clock => "clock",
+            Self::Nat => "router",
+            Self::Ipv6 => "IPv6",
+            Self::Peer => "peer",
+            Self::Introduction => "introduction",
+            Self::Relay => "relay",
+            Self::Handshake => "handshake",
+            Self::Addresses => "addresses",
+            Self::Pair => "both routers",
+            Self::Checks => "direct packets",
+            Self::Direct => "direct path",
+            Self::Confirmed => "data over it",
+        })
+    }
+}
+
+/// How a stage is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Health {
+    /// As it should be.
+    Good,
+    /// Worth knowing; things work without a change.
+    Notice,
+    /// Here it fails.
+    Bad,
+}
+
+/// What was found at a stage.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum Fact {
+    /// [`Stage::Configuration`].
+    Configuration(ConfigurationFact),
+    /// [`Stage::Network`].
+    Network(NetworkFact),
+    /// [`Stage::Server`].
+    Server(ServerFact),
+    /// [`Stage::SignIn`].
+    SignIn(SignInFact),
+    /// [`Stage::Clock`].
+    Clock(ClockFact),
+    /// [`Stage::Nat`].
+    Nat(NatFact),
+    /// [`Stage::Ipv6`].
+    Ipv6(Ipv6Fact),
+    /// [`Stage::Peer`].
+    Peer(PeerFact),
+    /// [`Stage::Introduction`].
+    Introduction(IntroductionFact),
+    /// [`Stage::Relay`].
+    Relay(RelayFact),
+    /// [`Stage::Handshake`].
+    Handshake(HandshakeFact),
+    /// [`Stage::Addresses`].
+    Addresses(AddressesFact),
+    /// [`Stage::Pair`].
+    Pair(PairFact),
+    /// [`Stage::Checks`].
+    Checks(ChecksFact),
+    /// [`Stage::Direct`].
+    Direct(DirectFact),
+    /// [`Stage::Confirmed`].
+    Confirmed(ConfirmedFact),
+}
+
+/// What a fact means to a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Words {
+    /// How the stage is.
+    pub health: Health,
+    /// What was found, in a sentence or two.
+    pub found: String,
+    /// What a person can do, where there is something to do.
+    pub advice: Option<&'static str>,
+}
+
+impl Words {
+    fn good(found: impl Into<String>) -> Self {
+        let (health, found) = (Health::Good, found.into());
+        Self {
+            health,
+            found,
+            advice: None,
+        }
+    }
+
+    fn notice(found: impl Into<String>, advice: &'static str) -> Self {
+        let (health, found) = (Health::Notice, found.into());
+        Self {
+            health,
+            found,
+            advice: Some(advice),
+        }
+    }
+
+    fn bad(found: impl Into<String>, advice: &'static str) -> Self {
+        let (health, found) = (Health::Bad, found.into());
+        Self {
+            health,
+            found,
+            advice: Some(advice),
+        }
+    }
+
+    fn without_advice(self) -> Self {
+        Self {
+            advice: None,
+            ..self
+        }
+    }
+}
+
+impl Fact {
+    /// At which stage this was found.
+    pub fn stage(&self) -> Stage {
+        match self {
+            Self::Configuration(_) => Stage::Configuration,
+            Self::Network(_) => Stage::Network,
+            Self::Server(_) => Stage::Server,
+            Self::SignIn(_) => Stage::SignIn,
+            Self::Clock(_) => Stage::Clock,
+            Self::Nat(_) => Stage::Nat,
+            Self::Ipv6(_) => Stage::Ipv6,
+            Self::Peer(_) => Stage::Peer,
+            Self::Introduction(_) => Stage::Introduction,
+            Self::Relay(_) => Stage::Relay,
+            Self::Handshake(_) => Stage::Handshake,
+            Self::Addresses(_) => Stage::Addresses,
+            Self::Pair(_) => Stage::Pair,
+            Self::Checks(_) => Stage::Checks,
+            Self::Direct(_) => Stage::Direct,
+            Self::Confirmed(_) => Stage::Confirmed,
+        }
+    }
+
+    /// What it means.
+    pub fn words(&self) -> Words {
+        match self {
+            Self::Configuration(fact) => fact.words(),
+            Self::Network(fact) => fact.words(),
+            Self::Server(fact) => fact.words(),
+            Self::SignIn(fact) => fact.words(),
+            Self::Clock(fact) => fact.words(),
+            Self::Nat(fact) => fact.words(),
+            Self::Ipv6(fact) => fact.words(),
+            Self::Peer(fact) => fact.words(),
+            Self::Introduction(fact) => fact.words(),
+            Self::Relay(fact) => fact.words(),
+            Self::Handshake(fact) => fact.words(),
+            Self::Addresses(fact) => fact.words(),
+            Self::Pair(fact) => fact.words(),
+            Self::Checks(fact) => fact.words(),
+            Self::Direct(fact) => fact.words(),
+            Self::Confirmed(fact) => fact.words(),
+        }
+    }
+
+    /// How the stage is.
+    pub fn health(&self) -> Health {
+        self.words().health
+    }
+}
+
+/// What to examine, and how long to wait for it.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The peer as a person calls it; `None` looks at this side alone.
+    pub peer: Option<String>,
+    /// The application protocol to connect to the peer for.
+    pub alpn: Vec<u8>,
+    /// How long to wait for a direct path at most.
+    pub wait_direct: Duration,
+    /// Whether a server that is silent over UDP may be tried over TCP, to tell a machine that is off
+    /// from a network that lets no UDP through. Needs the operating system's sockets.
+    pub try_tcp: bool,
+}
+
+fn ms(span: Duration) -> f64 {
+    (span.as_secs_f64() * 10_000.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests;

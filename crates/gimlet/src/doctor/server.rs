@@ -1,0 +1,149 @@
+//! The server, as far as it can be reached.
+
+use std::net::SocketAddr;
+
+use serde::Serialize;
+
+use super::Words;
+use crate::error::SignInError;
+
+/// What a silent server's machine says to a TCP connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TcpAnswer {
+    /// The machine answers: it is there, whatever runs on it.
+    There,
+    /// Nothing either.
+    Silent,
+    /// Not tried.
+    NotTried,
+}
+
+/// Found at [`Stage::Server`](super::Stage::Server).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "fact", rename_all = "kebab-case")]
+pub enum ServerFact {
+    /// It answers and holds the expected key.
+    Answers {
+        /// Where.
+        addr: Option<SocketAddr>,
+        /// From the first packet to its word.
+        ms: Option<f64>,
+        /// Whether it says where it sees us, too.
+        stun: bool,
+    },
+    /// Its name has no address.
+    Unresolved {
+        /// The name.
+        host: String,
+    },
+    /// Nothing comes back from it over UDP.
+    Silent {
+        /// From where nothing comes.
+        addr: SocketAddr,
+        /// What its machine says over TCP.
+        tcp: TcpAnswer,
+    },
+    /// It answers small packets, but no handshake.
+    NoHandshake {
+        /// Where.
+        addr: SocketAddr,
+    },
+    /// Somebody else answers there.
+    WrongKey {
+        /// Where.
+        addr: SocketAddr,
+    },
+    /// Something else answers there.
+    OtherProtocol {
+        /// Where.
+        addr: SocketAddr,
+        /// What the handshake says.
+        detail: String,
+    },
+}
+
+impl ServerFact {
+    /// Judges how signing in ended. `stun`: whether any server answered STUN.
+    pub(super) fn new(
+        signed_in: Result<(SocketAddr, f64), &SignInError>,
+        stun: bool,
+        tcp: TcpAnswer,
+    ) -> Self {
+        let answers = |addr, ms| Self::Answers { addr, ms, stun };
+        match signed_in {
+            Ok((addr, ms)) => answers(Some(addr), Some(ms)),
+            Err(SignInError::Unresolved { host }) => Self::Unresolved { host: host.clone() },
+            Err(&SignInError::Unreachable { addr }) => match stun {
+                true => Self::NoHandshake { addr },
+                false => Self::Silent { addr, tcp },
+            },
+            Err(&SignInError::WrongKey { addr }) => Self::WrongKey { addr },
+            Err(SignInError::Protocol { addr, detail }) => Self::OtherProtocol {
+                addr: *addr,
+                detail: detail.clone(),
+            },
+            Err(&SignInError::CertificateDate { addr }) => answers(Some(addr), None),
+            Err(
+                SignInError::NoServer
+                | SignInError::BadToken
+                | SignInError::NotAllowed
+                | SignInError::NameTaken
+                | SignInError::Busy
+                | SignInError::ShuttingDown
+                | SignInError::Lost { .. }
+                | SignInError::Replaced
+                | SignInError::SignedOut,
+            ) => answers(None, None),
+        }
+    }
+
+    pub(super) fn words(&self) -> Words {
+        match self {
+            Self::Answers { addr, ms, stun } => {
+                let addr = addr.map_or_else(String::new, |addr| format!(" from {addr}"));
+                let ms = ms.map_or_else(String::new, |ms| format!(" after {ms:.0} ms"));
+                let answers = format!("It answers{addr}{ms}");
+                match stun {
+                    true => Words::good(format!("{answers}.")),
+                    false => Words::notice(
+                        format!("{answers}, but does not tell where it sees me."),
+                        "without that only peers on the same network are reached directly",
+                    ),
+                }
+            }
+            Self::Unresolved { host } => Words::bad(
+                format!("Its name {host} has no address."),
+                "check how the name is written, and that this machine can look up names (DNS)",
+            ),
+            Self::Silent { addr, tcp } => match tcp {
+                TcpAnswer::There => Words::bad(
+                    format!("The machine at {addr} is there, but over UDP nothing comes back."),
+                    "check that the server runs; if it does, a firewall blocks UDP: here, at the \
+                     server, or on the way. Another network, such as a phone's, tells which",
+                ),
+                TcpAnswer::Silent | TcpAnswer::NotTried => Words::bad(
+                    format!("Nothing comes back from {addr} over UDP."),
+                    "check that the server runs and the address is right; if others reach it, this \
+                     network blocks UDP. Another network, such as a phone's, tells which",
+                ),
+            },
+            Self::NoHandshake { addr } => Words::bad(
+                format!(
+                    "{addr} answers small UDP packets, but not the encrypted handshake (QUIC)."
+                ),
+                "something on the way lets QUIC or large packets not through: try another network; \
+                 on a VPN lower its packet size (MTU)",
+            ),
+            Self::WrongKey { addr } => Words::bad(
+                format!("Who answers at {addr} does not hold the server's key."),
+                "compare with the line that `gimlet serve` prints; if nobody changed it, do not go \
+                 on: somebody may be in between",
+            ),
+            Self::OtherProtocol { addr, detail } => Words::bad(
+                format!("What answers at {addr} is no Gimlet server of this version ({detail})."),
+                "check the port, and bring client and server to the same version",
+            ),
+        }
+    }
+}
