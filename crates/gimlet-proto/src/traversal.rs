@@ -175,6 +175,8 @@ pub enum Event {
     Recovered {
         /// The route.
         route: Route,
+        /// For how long it was doubted.
+        after: Duration,
     },
     /// A search would help: [permit](Agent::permit_search) it when no other runs on this host.
     SearchWanted,

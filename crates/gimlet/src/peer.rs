@@ -16,6 +16,10 @@ use tokio::sync::watch;
 
 pub use gimlet_proto::message::PathKind;
 
+/// Silence after which a path that answers again counts as new for congestion control. A doubt that
+/// is over sooner was a hiccup, and quinn's own probes deal with it.
+const INTERRUPTION: Duration = Duration::from_secs(1);
+
 /// Over what a session runs right now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Path {
@@ -146,8 +150,18 @@ impl Peer {
         }
     }
 
+    /// Packets come through again after nothing did for some time.
+    pub(crate) fn recovered(&self, after: Duration) {
+        if after >= INTERRUPTION {
+            // What filled the window is lost, but counts as under way until something is answered,
+            // and nothing can be sent that would be.
+            self.link.epoch().advance();
+        }
+        self.nudge();
+    }
+
     /// Lets every connection find out now what was lost while nothing came through.
-    pub(crate) fn nudge(&self) {
+    fn nudge(&self) {
         self.connections().iter().for_each(transport::nudge);
     }
 

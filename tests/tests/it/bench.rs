@@ -134,15 +134,18 @@ pub(crate) struct Transfer {
 }
 
 impl Transfer {
-    /// From `since` until the receiver read again.
+    /// The longest time without a read from `since` on, for ten seconds.
     ///
     /// # Panics
     ///
-    /// Where it did not, because all had been read.
-    pub(crate) fn again_after(&self, since: Instant) -> Duration {
-        let mut reads = self.gaps.iter().map(|&(at, _)| at);
-        let again = reads.find(|&at| at > since);
-        again.expect("the transfer was not over").duration_since(since)
+    /// Where all had been read before.
+    pub(crate) fn pause_after(&self, since: Instant) -> Duration {
+        let until = since + Duration::from_secs(10);
+        let after = self.gaps.iter().filter(|(at, _)| *at > since);
+        let pauses = after
+            .filter(|&&(at, gap)| at - gap < until)
+            .map(|&(at, gap)| at - since.max(at - gap));
+        pauses.max().expect("the transfer was not over")
     }
 
     /// The longest pause that ended after `since`.

@@ -162,7 +162,7 @@ async fn play(what: Happening, kind: &RouterKind, direct: bool) {
             let (transfer, since) =
                 tokio::join!(transfer(&ends[sends], &ends[receives], &bytes), happening);
             assert!(transfer.intact, "{what:?} side {side} sender {sends}");
-            let again = transfer.again_after(since);
+            let again = transfer.pause_after(since);
             println!("{what:?} side {side} sender {sends} direct {direct}: {again:?}");
             worst = worst.max(again);
             let rtt = if direct { RTT } else { 2 * RTT };

@@ -171,7 +171,9 @@ impl Agent {
 
     /// Adds candidates that the other side found later.
     pub fn handle_candidates(&mut self, candidates: &[Candidate], now: Instant) {
-        self.add_candidates(candidates, now);
+        if self.add_candidates(candidates, now) {
+            self.doubt_selected(now);
+        }
         self.begin_attempt(now);
         self.burst(now);
         self.finish(now);
@@ -226,6 +228,19 @@ impl Agent {
             }
         }
         self.finish(now);
+    }
+
+    /// The other side has addresses that it had not before: it may have left those it had.
+    fn doubt_selected(&mut self, now: Instant) {
+        let via = self.selected;
+        if let Some(path) = self.paths.get_mut(&via)
+            && via.is_direct()
+            && path.is_valid()
+        {
+            path.suspect(now);
+            self.doubted_at.get_or_insert(now);
+            self.step(via, now);
+        }
     }
 
     /// The operating system refused a datagram for `via`.

@@ -129,8 +129,7 @@ impl Engine {
                 };
                 self.select(addr, route, path, now);
             }
-            // Only what is sent now finds out what was lost before.
-            Event::Recovered { .. } => peer.nudge(),
+            Event::Recovered { after, .. } => peer.recovered(after),
             Event::Confirmed { .. } => {
                 peer.facts.send_modify(|facts| {
                     facts.moments.confirmed_at.get_or_insert(now);
