@@ -99,7 +99,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return worker::run();
     }
     if cfg!(debug_assertions) {
-        return in_release();
+        progress("building for release");
+        return workspace::in_release();
     }
     let plan = if args.quick { Plan::QUICK } else { Plan::FULL };
     let wanted = |part| args.only.is_empty() || args.only.contains(&part);
@@ -134,20 +135,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(match args.check && !all_met {
         true => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,
-    })
-}
-
-/// The same command by a release build: numbers of a debug build mean nothing.
-fn in_release() -> anyhow::Result<ExitCode> {
-    progress("building for release");
-    let status = workspace::cargo()
-        .args(["run", "--quiet", "--release", "--package", "xtask", "--"])
-        .args(std::env::args_os().skip(1))
-        .status()
-        .context("cargo could not be started")?;
-    Ok(match status.success() {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
     })
 }
 

@@ -13,6 +13,7 @@ mod lab;
 mod payload;
 mod sandbox;
 mod server;
+mod sim;
 mod term;
 mod transfer;
 mod workspace;
@@ -35,6 +36,8 @@ enum Task {
     Demo(demo::Args),
     /// The real binary behind real kernel NATs, pair by pair, against the oracle
     Lab(lab::Args),
+    /// Every NAT class against every other by the thousand, in virtual time, against the oracle
+    Sim(sim::Args),
 }
 
 fn main() -> ExitCode {
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Task::Certs => certs::run(),
         Task::Demo(args) => demo::run(&args),
         Task::Lab(args) => lab::run(&args),
+        Task::Sim(args) => sim::run(&args),
     };
     done.unwrap_or_else(|error| {
         anstream::eprintln!("{} {error:#}", term::paint(term::BAD, "error:"));

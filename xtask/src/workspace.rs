@@ -1,7 +1,7 @@
 //! Where things are in the workspace, and building what the tasks run.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, ensure};
 
@@ -25,6 +25,19 @@ pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
     command
+}
+
+/// The running task by a release build: numbers of a debug build mean nothing.
+pub(crate) fn in_release() -> anyhow::Result<ExitCode> {
+    let status = cargo()
+        .args(["run", "--quiet", "--release", "--package", "xtask", "--"])
+        .args(std::env::args_os().skip(1))
+        .status()
+        .context("cargo could not be started")?;
+    Ok(match status.success() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
 }
 
 /// The binary a task runs: the one that was named, or else a fresh release build.
