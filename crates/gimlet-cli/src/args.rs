@@ -95,6 +95,8 @@ pub(crate) enum Command {
     Pipe(PipeArgs),
     /// The interactive shell
     Shell(AcceptArgs),
+    /// Why is it relayed, or not there at all? Each stage, what it found, and what to do
+    Doctor(DoctorArgs),
     /// Print how many attempts became direct: everybody's on this server, and my own
     Stats(StatsArgs),
 }
@@ -207,6 +209,15 @@ pub(crate) struct BenchArgs {
     /// Let the peer send
     #[arg(long)]
     pub(crate) reverse: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Name, id, or beginning of an id; without one only this side is examined
+    pub(crate) peer: Option<String>,
+    /// How long to wait for a direct path at most
+    #[arg(long, value_name = "SECS", default_value = "30", value_parser = seconds)]
+    pub(crate) wait_direct: Duration,
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 mod bench;
 mod chat;
+mod doctor;
 mod id;
 mod list;
 mod ping;
@@ -32,6 +33,7 @@ pub(crate) async fn run(command: Command, context: &Context, env: Env<'_>) -> Ou
         Command::Chat(args) => chat::run(context, &args).await,
         Command::Pipe(args) => pipe::run(context, &args).await,
         Command::Shell(args) => shell::run(context, &args).await,
+        Command::Doctor(args) => doctor::run(context, &args).await,
         Command::Stats(args) => stats::run(context, &args).await,
     }
 }

@@ -5,6 +5,7 @@
 
 mod chat;
 mod commands;
+mod doctor;
 mod failures;
 mod pipe;
 mod serve;
