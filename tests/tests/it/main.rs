@@ -18,3 +18,4 @@ mod sites;
 mod stun_clients;
 mod switching;
 mod timing;
+mod trials;
