@@ -99,8 +99,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         put(&docs.join("traversal.svg"), &heat::svg(&report))?;
     }
     anstream::println!(
-        "\n{} trials in {:.0} s; report, JSON and map in {}",
-        report.trials(),
+        "\n{} trials in {:.0} s; everything in {}",
+        heat::thousands(report.trials()),
         started.elapsed().as_secs_f64(),
         folder.display()
     );
@@ -115,7 +115,10 @@ fn write(report: &Report, folder: &std::path::Path) -> anyhow::Result<()> {
         .with_context(|| format!("{} can't be made", folder.display()))?;
     put(&folder.join("sim.json"), &report.json()?)?;
     put(&folder.join("sim.md"), &markdown::full(report))?;
-    put(&folder.join("sim.svg"), &heat::svg(report))
+    match report.complete {
+        true => put(&folder.join("sim.svg"), &heat::svg(report)),
+        false => Ok(()),
+    }
 }
 
 fn put(file: &std::path::Path, text: &str) -> anyhow::Result<()> {

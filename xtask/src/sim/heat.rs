@@ -9,11 +9,11 @@ use super::report::Report;
 
 /// Size of a cell, and where the first one is.
 const CELL: (f64, f64) = (58.0, 40.0);
-const ORIGIN: (f64, f64) = (132.0, 150.0);
+const ORIGIN: (f64, f64) = (112.0, 150.0);
 const GAP: f64 = 2.0;
 
-/// What colours say. Blue and orange are told apart by every kind of colour vision, and each
-/// also carries its letter.
+/// What a colour is made of. Blue and orange are told apart by every kind of colour vision, and differ
+/// in brightness too.
 struct Look {
     fill: &'static str,
     ink: &'static str,
@@ -40,7 +40,7 @@ const RELAYED: Look = Look {
 pub(super) fn svg(report: &Report) -> String {
     let count = Site::ALL.len() as f64;
     let (width, height) = (
-        ORIGIN.0 + count * CELL.0 + 20.0,
+        ORIGIN.0 + count * CELL.0 + 40.0,
         ORIGIN.1 + count * CELL.1 + 76.0,
     );
     let mut out = String::new();
@@ -82,9 +82,10 @@ fn subtitle(report: &Report) -> String {
         .iter()
         .map(|loss| format!("{} %", 100.0 * loss))
         .collect();
+    let attempts = report.pooled.values().map(|f| u64::from(f.direct.of)).sum();
     format!(
         "{} simulated attempts; one way 0 to 150 ms, {} loss, others behind the same NATs. Rows dial, columns answer.",
-        thousands(report.trials()),
+        thousands(attempts),
         losses.join(" and ")
     )
 }
@@ -191,11 +192,11 @@ fn legend(out: &mut String, y: f64) {
             x + 26.0,
             y + 1.0
         );
-        x += 60.0 + 7.5 * text.len() as f64;
+        x += 54.0 + 7.0 * text.len() as f64;
     }
     let _infallible = writeln!(
         out,
-        r##"  <text x="{x}" y="{}" font-size="13" fill="#334155">in a cell: share direct, median time from connect</text>"##,
+        r##"  <text x="{x}" y="{}" font-size="13" fill="#334155">share direct, median time from connect</text>"##,
         y + 1.0
     );
 }

@@ -67,3 +67,34 @@ pub(super) fn measure(plan: &Plan, threads: usize, progress: impl Fn(f64) + Sync
     }
     measured
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::report::Report;
+
+    fn plan(seed: u64) -> Plan {
+        Plan {
+            seed,
+            trials: Some(3),
+            quick: false,
+            pairs: ["strict,strict", "sym-seq,strict", "sym-random,adm-random"]
+                .map(|pair| pair.parse().unwrap())
+                .to_vec(),
+            losses: vec![0.0, 0.02],
+        }
+    }
+
+    fn json(seed: u64, threads: usize) -> String {
+        let plan = plan(seed);
+        let measured = measure(&plan, threads, |_| ());
+        Report::new(&plan, &measured, &[]).json().unwrap()
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_report_on_any_number_of_threads() {
+        let first = json(1, 1);
+        assert_eq!(first, json(1, 3));
+        assert_ne!(first, json(2, 1));
+    }
+}

@@ -117,7 +117,7 @@ impl CellReport {
                 Some(figures.direct.count == 0 && !(silent && figures.searched > 0))
             }
             Expectation::Plain | Expectation::Searched { .. } => {
-                check::reached(measured).map(|(share, least)| share.value() >= least)
+                check::reached(measured).map(|(share, least)| !check::misses(&share, least))
             }
         };
         Self {

@@ -50,21 +50,23 @@ pub(super) fn print(report: &Report) {
 
 /// A share with its interval, as in `99.4 % (98.8 to 99.7)`.
 pub(super) fn share(share: &Share) -> String {
-    format!(
-        "{} ({:.1} to {:.1})",
-        percent(share.value()),
-        100.0 * share.low,
-        100.0 * share.high
-    )
+    let [value, low, high] = [share.value(), share.low, share.high].map(number);
+    format!("{value} % ({low} to {high})")
 }
 
 /// A percentage that says 100 only when it is.
 pub(super) fn percent(value: f64) -> String {
+    format!("{} %", number(value))
+}
+
+/// Of 0 to 1, in percent: the closer to 100, the more digits.
+fn number(value: f64) -> String {
     let percent = 100.0 * value;
-    match percent > 99.9 && value < 1.0 {
-        true => "99.9 %".to_owned(),
-        false if percent.fract() == 0.0 => format!("{percent:.0} %"),
-        false => format!("{percent:.1} %"),
+    match percent {
+        _ if percent <= 0.0 || percent >= 100.0 => format!("{percent:.0}"),
+        _ if percent > 99.9 => format!("{:.3}", percent.min(99.999)),
+        _ if percent > 99.0 => format!("{percent:.2}"),
+        _ => format!("{percent:.1}"),
     }
 }
 
