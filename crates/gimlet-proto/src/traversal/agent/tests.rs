@@ -4,6 +4,7 @@ mod bench;
 mod connecting;
 mod hostile;
 mod life;
+mod moving;
 mod nominations;
 mod properties;
 mod searching;
