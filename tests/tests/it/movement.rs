@@ -36,14 +36,20 @@ enum Happening {
     OtherOutside,
     /// The host is away for a minute; then the system says so.
     Sleep,
+    /// The host loses its IPv6 address; the system says so.
+    NoMoreIpv6,
+    /// The same, and nobody says anything: the system only refuses to send.
+    NoMoreIpv6Untold,
 }
 
 impl Happening {
     /// Time to traffic again, besides three round trips.
     fn allowed(self) -> Duration {
         match self {
-            Self::OtherNetwork => Duration::from_secs(1),
-            Self::Reboot | Self::OtherOutside | Self::Sleep => Duration::from_secs(2),
+            Self::OtherNetwork | Self::NoMoreIpv6 => Duration::from_secs(1),
+            Self::Reboot | Self::OtherOutside | Self::Sleep | Self::NoMoreIpv6Untold => {
+                Duration::from_secs(2)
+            }
         }
     }
 }
@@ -82,6 +88,28 @@ impl Roamers {
         let server = world.server(rtt_40ms(), Config::on_loopback());
         let kinds = std::slice::from_ref(kind);
         let places = [world.site(kinds, link()), world.site(kinds, link())];
+        Self::at(world, server, places, kind).await
+    }
+
+    /// Hosts with addresses of both families.
+    async fn dual(seed: u64, kind: &RouterKind) -> Self {
+        let mut world = World::new(seed);
+        let server = world.server(rtt_40ms(), Config::on_loopback());
+        let places = [1, 2].map(|n| {
+            let router = world.router(kind.clone(), link());
+            let addrs = [format!("192.168.{n}.2"), format!("2001:db8:{n}::2")];
+            let addrs = addrs.each_ref().map(String::as_str);
+            world.host(Some(router), &addrs, LinkConfig::default())
+        });
+        Self::at(world, server, places, kind).await
+    }
+
+    async fn at(
+        world: World,
+        server: RunningServer,
+        places: [Place; 2],
+        kind: &RouterKind,
+    ) -> Self {
         let [a, b] = places;
         let sides = [
             roamer(&world, a, &server).await,
@@ -123,6 +151,16 @@ impl Roamers {
                 self.world
                     .net(|net| net.renumber_router(router, vec![outside]));
             }
+            Happening::NoMoreIpv6 | Happening::NoMoreIpv6Untold => {
+                self.world.net(|net| {
+                    let v4 = net.addrs(host).iter().copied().filter(IpAddr::is_ipv4);
+                    let v4 = v4.collect();
+                    net.move_host(host, Some(router), v4);
+                });
+                if what == Happening::NoMoreIpv6 {
+                    self.sides[side].1.send_replace(());
+                }
+            }
             Happening::Sleep => {
                 self.world.set_dark(host, true);
                 tokio::time::sleep(Duration::from_secs(60)).await;
@@ -146,9 +184,17 @@ async fn play(what: Happening, kind: &RouterKind, direct: bool) {
     let mut worst = Duration::ZERO;
     for side in [0, 1] {
         for sends in [0, 1] {
-            let mut roamers = Roamers::new(11, kind).await;
+            let dual = matches!(what, Happening::NoMoreIpv6 | Happening::NoMoreIpv6Untold);
+            let mut roamers = match dual {
+                true => Roamers::dual(11, kind).await,
+                false => Roamers::new(11, kind).await,
+            };
             let ends = roamers.connect().await;
             ends[0].settled().await;
+            if dual {
+                let remote = ends[0].path().remote;
+                assert!(remote.is_some_and(|remote| remote.is_ipv6()), "{remote:?}");
+            }
             if direct {
                 path_is(&ends[0], true).await;
                 path_is(&ends[1], true).await;
@@ -224,4 +270,33 @@ async fn a_direct_transfer_goes_on_after_a_minute_of_sleep() {
 #[tokio::test(start_paused = true)]
 async fn a_relayed_transfer_goes_on_after_a_minute_of_sleep() {
     play(Happening::Sleep, &symmetric(), false).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_direct_transfer_over_ipv6_goes_on_over_ipv4() {
+    play(Happening::NoMoreIpv6, &forgetful(), true).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_direct_transfer_over_ipv6_goes_on_over_ipv4_also_where_nobody_tells() {
+    play(Happening::NoMoreIpv6Untold, &forgetful(), true).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transfer_survives_ten_networks_in_a_row() {
+    let mut roamers = Roamers::new(12, &forgetful()).await;
+    let ends = roamers.connect().await;
+    path_is(&ends[0], true).await;
+    let bytes = payload(2 * BYTES);
+    let happening = async {
+        for turn in 0..10 {
+            tokio::time::sleep(UNDER_WAY).await;
+            roamers.happen(Happening::OtherNetwork, turn % 2).await;
+        }
+    };
+    let (transfer, ()) = tokio::join!(transfer(&ends[0], &ends[1], &bytes), happening);
+    assert!(transfer.intact);
+    path_is(&ends[0], true).await;
+    path_is(&ends[1], true).await;
+    echo(&ends[0], &ends[1], b"all is well").await;
 }
