@@ -15,6 +15,7 @@ mod movement;
 mod restart;
 mod search;
 mod sites;
+mod stats;
 mod stun_clients;
 mod switching;
 mod timing;
