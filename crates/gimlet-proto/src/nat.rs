@@ -28,7 +28,7 @@ use crate::traversal::SocketId;
 use allocation::Pattern;
 pub use lifetime::Lifetime;
 pub use mapping::{Seen, mapping};
-pub use prober::{Plan, Prober};
+pub use prober::{MAX_TARGETS, Plan, Prober};
 
 /// A socket as the prober names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -17,6 +17,7 @@ use gimlet_proto::message::{
     AskStats, FailReason, List, PeerInfo, RefuseReason, Resolve, Resolved, SessionInfo, Stats,
     ToPeer,
 };
+use gimlet_proto::nat;
 use gimlet_proto::traversal::{Family, SocketId};
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -40,6 +41,9 @@ const MAX_PAGES: usize = 1024;
 
 /// How long [`Endpoint::port_mapping`] waits: a second to find a router, two for its answer.
 const MAPPING_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// How long [`Endpoint::look_again`] waits: a little longer than looking takes at most.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long [`Endpoint::close`] waits for goodbyes to be heard.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -111,6 +115,8 @@ pub struct NetReport {
     pub local: Vec<SocketAddr>,
     /// The NAT in front of this host as far as it is known.
     pub nat: NatClass,
+    /// All that was found out about it.
+    pub details: nat::Report,
     /// How long finding out took.
     pub elapsed: Duration,
 }
@@ -276,7 +282,7 @@ impl Endpoint {
     }
 
     /// Says where this host is seen from outside and what its NAT does. Uses STUN alone and works
-    /// without being signed in; waits 1.5 s at most for servers that do not answer.
+    /// without being signed in; waits for answers 1 s at most, or 1.5 s where there are none.
     ///
     /// # Cancel safety
     ///
@@ -291,9 +297,26 @@ impl Endpoint {
                 reflexive_v6: None,
                 local: Vec::new(),
                 nat: NatClass::default(),
+                details: nat::Report::default(),
                 elapsed: Duration::ZERO,
             },
         }
+    }
+
+    /// The same, found out anew: for when this host's network may be another one than before.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn look_again(&self) -> NetReport {
+        let mut report = self.inner.shared.report.subscribe();
+        report.mark_unchanged();
+        // An error means that the engine is gone; then what is known stays.
+        let asked = self.inner.commands.send(Command::Discover).await;
+        if asked.is_ok() {
+            let _ = tokio::time::timeout(LOOK_TIMEOUT, report.changed()).await;
+        }
+        self.net_report().await
     }
 
     /// Which port the router gives us, asked for if it was not yet; waits 4 s at most.

@@ -27,12 +27,12 @@ use tokio::sync::{mpsc, oneshot};
 use crate::control::{Control, ControlEvent, ServerPlace};
 use crate::endpoint::Shared;
 use crate::peer::{Peer, Wanted};
-use crate::reflexive::Reflexive;
 
 mod addresses;
 mod answering;
 mod apply;
 mod asking;
+mod discovery;
 mod entries;
 mod held;
 mod leg;
@@ -43,6 +43,7 @@ mod reporting;
 mod search;
 mod session;
 
+use discovery::{Discovery, Opened, Run};
 use held::Held;
 use movement::Movement;
 use reporting::Reports;
@@ -89,6 +90,15 @@ pub(crate) enum Command {
         /// As many as could be opened.
         sockets: Vec<Arc<dyn AsyncUdpSocket>>,
     },
+    /// Sockets for discovery are open.
+    DiscoveryOpened {
+        /// For which machine of which round.
+        run: Run,
+        /// What each came to.
+        opened: Opened,
+    },
+    /// Somebody wants to know how the network is now.
+    Discover,
     /// The addresses of servers are known.
     Places(Vec<ServerPlace>),
     /// Somebody wants to know which port the router gives us.
@@ -136,8 +146,8 @@ pub(crate) struct Engine {
     observed: Option<(SocketId, SocketAddr)>,
     /// What peers were last told of us.
     announced: (Vec<Candidate>, NatClass),
-    reflexive: Reflexive,
-    reflexive_started: Instant,
+    discovery: Discovery,
+    /// The servers that are asked how we are seen.
     asked: Vec<(SocketId, SocketAddr)>,
     sweep_at: Instant,
     movement: Movement,
@@ -162,6 +172,8 @@ impl Engine {
             commands.clone(),
         ));
         let now = now();
+        let addresses = (shared.network.addresses)(false);
+        let movement = Movement::new(shared.network.told(), addresses);
         let engine = Self {
             shared,
             control,
@@ -178,11 +190,10 @@ impl Engine {
             searches: Searches::new(),
             observed: None,
             announced: Default::default(),
-            reflexive: Reflexive::default(),
-            reflexive_started: now,
+            discovery: Discovery::default(),
             asked: Vec::new(),
             sweep_at: now + SWEEP,
-            movement: Movement::default(),
+            movement,
             port_map: None,
         };
         tokio::spawn(engine.run(control_events, from_callers, reports));
@@ -212,7 +223,10 @@ impl Engine {
                     None => orphaned = true,
                 },
                 Some(report) = reports.recv() => self.handle_report(report),
-                Ok(()) = changes.changed() => self.moved("the system says so", now()),
+                Ok(()) = changes.changed() => {
+                    let changes = *changes.borrow_and_update();
+                    self.handle_changes(changes, now());
+                }
                 () = timeout => self.handle_timeout(),
             }
         }
@@ -244,12 +258,14 @@ impl Engine {
                         next.map(|port| (place.socket, addresses::with_port(place.addr, port)));
                     [Some(main), second].into_iter().flatten()
                 });
-                self.ask_reflexive(ports.collect());
+                self.discover(ports.collect());
                 for place in places.iter().rev() {
                     self.watch_mapping(place.socket, place.addr, now());
                 }
                 self.servers_known();
             }
+            Command::DiscoveryOpened { run, opened } => self.discovery_opened(run, opened),
+            Command::Discover => self.discover_again(),
             Command::MapPort => self.map_port(),
             Command::Mapped(mapping) => self.mapped(mapping),
             Command::Opened { addr, sockets } => self.opened(addr, sockets, now()),
@@ -303,8 +319,7 @@ impl Engine {
                 if self.handle_lookout(socket, remote, datagram, now) {
                     return;
                 }
-                if self.reflexive.handle_datagram(socket, remote, datagram) {
-                    self.drive_reflexive();
+                if self.handle_discovery(socket, remote, datagram, now) {
                     return;
                 }
                 (
@@ -349,10 +364,7 @@ impl Engine {
 
     fn handle_timeout(&mut self) {
         let now = now();
-        if self.reflexive.poll_timeout().is_some_and(|at| at <= now) {
-            self.reflexive.handle_timeout(now);
-            self.drive_reflexive();
-        }
+        self.handle_discovery_timeout(now);
         self.handle_movement_timeout(now);
         let socket = self.shared.socket.clone();
         while let Some(&(at, addr)) = self.due.first().filter(|(at, _)| *at <= now) {
@@ -370,8 +382,8 @@ impl Engine {
 
     fn timeout(&self) -> Instant {
         let due = self.due.first().map(|&(at, _)| at);
-        let reflexive = self.reflexive.poll_timeout();
-        [due, reflexive, self.movement.poll_timeout()]
+        let discovery = self.discovery.poll_timeout();
+        [due, discovery, self.movement.poll_timeout()]
             .into_iter()
             .flatten()
             .fold(self.sweep_at, Instant::min)

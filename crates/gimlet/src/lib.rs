@@ -69,7 +69,6 @@ mod incoming;
 mod network;
 mod peer;
 mod policy;
-mod reflexive;
 
 pub use builder::Builder;
 pub use connection::{Connection, Timings};
@@ -83,8 +82,10 @@ pub use policy::{AcceptPolicy, Request};
 pub use gimlet_net::identity::{Identity, IdentityError};
 pub use gimlet_net::path::CountersSnapshot;
 pub use gimlet_net::port_map::PortMapping;
+pub use gimlet_net::watch::Changes;
 pub use gimlet_proto::address::{ParseAddressError, ServerAddress};
 pub use gimlet_proto::candidate::{Allocation, Behaviour, NatClass};
+pub use gimlet_proto::nat;
 pub use gimlet_proto::id::{ParseIdError, PeerId};
 pub use gimlet_proto::message::{PeerInfo, RefuseReason, Resolved, SessionInfo, Stats};
 pub use gimlet_proto::name::{Name, ParseNameError};

@@ -235,7 +235,7 @@ mod tests {
         let mut state = 9u32;
         let mut random = |below: u32| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (u64::from(state) * u64::from(below) >> 32) as u16
+            ((u64::from(state) * u64::from(below)) >> 32) as u16
         };
         let mut right = 0;
         for _ in 0..1_000 {

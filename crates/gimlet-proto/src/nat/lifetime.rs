@@ -147,10 +147,7 @@ impl Lifetime {
         let Some(response) = stun::decode_binding_response(datagram) else {
             return false;
         };
-        let known = self
-            .ids
-            .iter()
-            .any(|known| *known == (response.transaction, slot));
+        let known = self.ids.contains(&(response.transaction, slot));
         if remote != self.server || !known || slot == CALLER || self.finished {
             return false;
         }

@@ -32,7 +32,7 @@ use crate::traversal::entropy::Entropy;
 use steps::Fresh;
 
 /// Server endpoints asked from our own sockets: four servers with two ports, in two families.
-const MAX_TARGETS: usize = 16;
+pub const MAX_TARGETS: usize = 16;
 
 /// Questions in all. A run needs some 20 to 50 of them.
 const MAX_QUERIES: usize = 96;

@@ -11,53 +11,12 @@ use gimlet_proto::traversal::SocketId;
 use tokio::sync::mpsc;
 
 use super::session::Introduction as Stage;
-use super::{Command, Engine, now};
+use super::{Command, Engine};
 use crate::candidates;
 use crate::control;
-use crate::endpoint::{NetReport, Shared};
+use crate::endpoint::Shared;
 
 impl Engine {
-    pub(super) fn ask_reflexive(&mut self, targets: Vec<(SocketId, SocketAddr)>) {
-        if self.asked == targets {
-            return;
-        }
-        self.asked.clone_from(&targets);
-        self.reflexive_started = now();
-        self.reflexive
-            .start(targets, &mut rand::random, self.reflexive_started);
-        self.drive_reflexive();
-    }
-
-    pub(super) fn drive_reflexive(&mut self) {
-        while let Some(((socket, remote), request)) = self.reflexive.poll_transmit() {
-            self.shared.socket.send_plain(socket, remote, &request);
-        }
-        if self.reflexive.is_running() {
-            return self.announce_candidates();
-        }
-        let local = self.local_addrs();
-        let nat = self.reflexive.nat(&local);
-        let mapped = self.reflexive.mapped();
-        let of_family = |v6: bool| {
-            mapped
-                .iter()
-                .map(|&(_, addr)| addr)
-                .find(|addr| addr.is_ipv6() == v6)
-        };
-        let report = NetReport {
-            reflexive_v4: of_family(false),
-            reflexive_v6: of_family(true),
-            local: local.iter().map(|&(_, addr)| addr).collect(),
-            nat,
-            elapsed: now().saturating_duration_since(self.reflexive_started),
-        };
-        self.shared.report.send_replace(Some(report));
-        self.shared
-            .nat
-            .send_if_modified(|known| std::mem::replace(known, nat) != nat);
-        self.announce_candidates();
-    }
-
     /// Loopback addresses count only where the server itself is on this machine: nobody from
     /// elsewhere can make us talk to our own services.
     pub(super) fn allow_loopback(&self) -> bool {
@@ -73,7 +32,7 @@ impl Engine {
         if self.shared.relay_only {
             return Vec::new();
         }
-        let mut seen = self.reflexive.mapped();
+        let mut seen = self.discovery.mapped();
         seen.extend(self.observed);
         candidates::announced(&self.local_addrs(), &seen, self.mapped_addr())
     }
@@ -95,15 +54,17 @@ impl Engine {
         let candidates = self.candidates();
         let nat = *self.shared.nat.borrow();
         let news = (candidates.clone(), nat);
-        if std::mem::replace(&mut self.announced, news.clone()) == news {
+        let before = std::mem::replace(&mut self.announced, news.clone());
+        if before == news {
             return;
         }
+        let others = before.0 != news.0;
         let facts = self.search_facts();
         for entry in self.entries.values_mut() {
             entry.peer.facts.send_modify(|facts| facts.nat_local = nat);
             entry.session.agent.set_local(&candidates, nat);
             entry.session.agent.set_search(facts.clone());
-            if entry.session.introduction == Stage::Agreed {
+            if entry.session.introduction == Stage::Agreed && others {
                 let session = entry.session.id();
                 let candidates = candidates.clone();
                 self.control.send(ToServer::Candidates(Candidates {

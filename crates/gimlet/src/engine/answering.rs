@@ -1,5 +1,6 @@
 //! What the server says, and our answers to introductions, also while we ask for one ourselves.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use gimlet_net::virtual_addr::VirtualAddr;
@@ -7,6 +8,7 @@ use gimlet_proto::candidate::MAX_CANDIDATES;
 use gimlet_proto::message::{
     Accept, CloseSession, Introduction, RefuseReason, Refused, ToPeer, ToServer,
 };
+use gimlet_proto::nat::MAX_TARGETS;
 use gimlet_proto::secret::SessionId;
 use gimlet_proto::traversal::Role;
 
@@ -43,9 +45,16 @@ impl Engine {
                     .take(3)
                     .map(|&port| with_port(server.addr, port));
                 let others = others.map(|addr| (server.socket, addr));
-                let asked: Vec<_> = [main].into_iter().chain(others).collect();
-                if !asked.iter().all(|target| self.asked.contains(target)) {
-                    self.ask_reflexive(asked);
+                let mut targets: Vec<_> = [main].into_iter().chain(others).collect();
+                let v6 = server.addr.is_ipv6();
+                let first = self.asked.iter().find(|(_, addr)| addr.is_ipv6() == v6);
+                let known = targets.iter().all(|target| self.asked.contains(target));
+                if !known || first != Some(&main) {
+                    // The others stay: each is another place to be seen from.
+                    let elsewhere = |&&(_, addr): &&(_, SocketAddr)| addr.ip() != server.addr.ip();
+                    targets.extend(self.asked.iter().filter(elsewhere));
+                    targets.truncate(MAX_TARGETS);
+                    self.discover(targets);
                 }
                 self.each_entry(|entry| {
                     entry.session.leg.rebind(now);

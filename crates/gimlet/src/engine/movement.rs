@@ -8,9 +8,11 @@
 //! **Invariant:** nothing that works is given up here. Agents doubt the path in use and keep it if it
 //! answers; relay legs stay up while they bind again.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use gimlet_net::virtual_addr::VirtualAddr;
+use gimlet_net::watch::Changes;
 use gimlet_proto::traversal::{Route, SocketId};
 
 use super::lookout::{Lookout, Seen};
@@ -54,6 +56,10 @@ fn keepalive(lifetime: Option<Duration>) -> Duration {
 pub(super) struct Movement {
     lookout: Lookout,
     keepalive: Duration,
+    /// What the system told last.
+    told: Changes,
+    /// The host's addresses at that time.
+    addresses: Vec<IpAddr>,
     moved_at: Option<Instant>,
     /// Moves again then: more happened while the last one settled.
     again_at: Option<Instant>,
@@ -62,20 +68,21 @@ pub(super) struct Movement {
     pulse_at: Option<Instant>,
 }
 
-impl Default for Movement {
-    fn default() -> Self {
+impl Movement {
+    /// At a host with these addresses.
+    pub(super) fn new(told: Changes, addresses: Vec<IpAddr>) -> Self {
         Self {
             lookout: Lookout::new(KEEPALIVE),
             keepalive: KEEPALIVE,
+            told,
+            addresses,
             moved_at: None,
             again_at: None,
             doubted_at: None,
             pulse_at: None,
         }
     }
-}
 
-impl Movement {
     /// Gap between keep-alives of every kind.
     pub(super) fn keepalive(&self) -> Duration {
         self.keepalive
@@ -113,12 +120,31 @@ impl Engine {
         });
     }
 
+    /// The system tells of a change. Other interfaces than those we can be reached at come and go, too:
+    /// with the same addresses as before, what works is doubted but not begun anew.
+    pub(super) fn handle_changes(&mut self, changes: Changes, now: Instant) {
+        let before = std::mem::replace(&mut self.movement.told, changes);
+        let addresses = (self.shared.network.addresses)(false);
+        let same = std::mem::replace(&mut self.movement.addresses, addresses.clone()) == addresses;
+        if before.wakes != changes.wakes {
+            self.moved("the host woke up", now);
+        } else if same {
+            self.each_entry(|entry| {
+                let selected = entry.session.agent.selected();
+                entry.session.agent.handle_suspect(selected, now);
+                entry.session.leg.verify(now);
+            });
+            self.doubt(now);
+        } else {
+            self.moved("the host's addresses are others", now);
+        }
+    }
+
     /// Asks for everything that a move changes. Peers are told also when nothing did: they check our
     /// addresses again.
     fn gather_again(&mut self) {
-        let targets = std::mem::take(&mut self.asked);
         self.announced = Default::default();
-        self.ask_reflexive(targets);
+        self.discover_again();
     }
 
     /// Something that worked is silent: finds out at once whether we have moved.
@@ -141,12 +167,7 @@ impl Engine {
     }
 
     /// Watches a socket's mapping from this server on.
-    pub(super) fn watch_mapping(
-        &mut self,
-        socket: SocketId,
-        server: std::net::SocketAddr,
-        now: Instant,
-    ) {
+    pub(super) fn watch_mapping(&mut self, socket: SocketId, server: SocketAddr, now: Instant) {
         self.movement.lookout.watch((socket, server), now);
         self.drive_lookout(now);
     }
@@ -155,7 +176,7 @@ impl Engine {
     pub(super) fn handle_lookout(
         &mut self,
         socket: SocketId,
-        remote: std::net::SocketAddr,
+        remote: SocketAddr,
         datagram: &[u8],
         now: Instant,
     ) -> bool {

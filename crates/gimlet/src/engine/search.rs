@@ -87,7 +87,7 @@ impl Engine {
         let v4 = |addr: &std::net::SocketAddr| addr.is_ipv4();
         let server = self.server.map(|server| server.addr).filter(v4);
         let asked = || self.asked.iter().map(|&(_, addr)| addr).find(v4);
-        let mapped = self.reflexive.mapped().into_iter();
+        let mapped = self.discovery.mapped().into_iter();
         SearchFacts {
             server: server.or_else(asked),
             own: mapped.chain(self.observed).find(|(_, seen)| seen.is_ipv4()),
@@ -264,6 +264,6 @@ impl Engine {
 
     /// How our NAT gives out ports, as far as it is known besides its class.
     fn port_knowledge(&self) -> PortKnowledge {
-        PortKnowledge::default()
+        self.discovery.port_knowledge()
     }
 }

@@ -370,13 +370,10 @@ impl Prober {
             (_, Some(false)) => self.hairpin = Hairpin::Skipped,
             (Some(Behaviour::EndpointIndependent), _) => self.send_hairpin(a, b, now),
             (Some(_), _) if open => self.send_hairpin(a, b, now),
-            (mapping, _) if mapping.is_some() || self.is_mapped() => {
-                // Filtering may yet turn out to be open.
-                if !self.is_filtering_open() {
-                    self.hairpin = Hairpin::Skipped;
-                }
-            }
-            _ => (),
+            // Filtering may yet turn out to be open.
+            (mapping, _)
+                if self.is_filtering_open() || (mapping.is_none() && !self.is_mapped()) => {}
+            _ => self.hairpin = Hairpin::Skipped,
         }
     }
 

@@ -120,7 +120,7 @@ fn probe_all(
     assert_eq!(classes.len(), 90);
     let mut outcomes = Vec::new();
     for (nth, nat) in classes.into_iter().enumerate() {
-        let mut setup = Setup::new(nth as u64 + 1, &[nat.clone()]);
+        let mut setup = Setup::new(nth as u64 + 1, std::slice::from_ref(&nat));
         change(&mut setup);
         let outcome = NatWorld::new(setup.clone()).probe();
         let report = &outcome.report;

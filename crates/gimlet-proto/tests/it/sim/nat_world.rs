@@ -1,7 +1,7 @@
 //! One host behind NATs, a server of RFC 5780, and perhaps neighbours who make mappings too.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use gimlet_proto::nat::{Event, Lifetime, Plan, Prober, Report, Slot, Transmit};
@@ -10,7 +10,7 @@ use gimlet_proto::traversal::SocketId;
 use gimlet_sim::{Delivery, HostId, LinkConfig, NatConfig, Net, RouterKind};
 
 const SERVER: [[u8; 4]; 2] = [[198, 51, 100, 1], [198, 51, 100, 2]];
-const SERVER_V6: &str = "2001:db8:ff::1";
+const SERVER_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xff, 0, 0, 0, 0, 1));
 const PORTS: [u16; 2] = [3478, 3479];
 const OWN_PORT: u16 = 7000;
 const OWN: [SocketId; 2] = [SocketId(0), SocketId(1)];
@@ -76,7 +76,7 @@ pub(crate) struct NatWorld {
     neighbours_next: (Instant, u32),
 }
 
-const LOCAL_V6: &str = "2001:db8:1::2";
+const LOCAL_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 2));
 
 impl NatWorld {
     pub(crate) fn new(setup: Setup) -> Self {
@@ -88,7 +88,7 @@ impl NatWorld {
             ..LinkConfig::default()
         };
         let mut addrs: Vec<IpAddr> = SERVER.map(IpAddr::from).to_vec();
-        addrs.push(SERVER_V6.parse().unwrap());
+        addrs.push(SERVER_V6);
         let server = net.add_host(None, addrs, link.clone());
         let mut parent = None;
         for (depth, nat) in setup.nats.iter().enumerate() {
@@ -115,7 +115,7 @@ impl NatWorld {
         };
         let mut addrs = vec![local];
         if setup.ipv6 {
-            addrs.push(LOCAL_V6.parse().unwrap());
+            addrs.push(LOCAL_V6);
         }
         let host = net.add_host(parent, addrs, own_link);
         let beside = match setup.nats.is_empty() {
@@ -145,9 +145,8 @@ impl NatWorld {
         let mut targets = v4.to_vec();
         let mut local = vec![(OWN[0], SocketAddr::new(self.local, OWN_PORT))];
         if self.setup.ipv6 {
-            let server: IpAddr = SERVER_V6.parse().unwrap();
-            targets.extend(PORTS.map(|port| (OWN[1], SocketAddr::new(server, port))));
-            local.push((OWN[1], SocketAddr::new(LOCAL_V6.parse().unwrap(), OWN_PORT)));
+            targets.extend(PORTS.map(|port| (OWN[1], SocketAddr::new(SERVER_V6, port))));
+            local.push((OWN[1], SocketAddr::new(LOCAL_V6, OWN_PORT)));
         }
         Plan {
             targets,
@@ -252,18 +251,14 @@ impl NatWorld {
 
     fn open(&mut self, slot: u8, v6: bool) -> u16 {
         let port = 30_000 + 37 * u16::from(slot);
-        let ip = if v6 {
-            LOCAL_V6.parse().unwrap()
-        } else {
-            self.local
-        };
+        let ip = if v6 { LOCAL_V6 } else { self.local };
         self.ports.insert(slot, SocketAddr::new(ip, port));
         port
     }
 
     fn transmit(&mut self, transmit: &Transmit, now: Instant) {
         let src = match transmit.slot {
-            Slot::Own(SocketId(1)) => SocketAddr::new(LOCAL_V6.parse().unwrap(), OWN_PORT),
+            Slot::Own(SocketId(1)) => SocketAddr::new(LOCAL_V6, OWN_PORT),
             Slot::Own(_) => SocketAddr::new(self.local, OWN_PORT),
             Slot::Fresh(slot) => self.ports[&slot],
         };
