@@ -149,8 +149,13 @@ impl Gimlet {
 
     /// Starts a command between two files, as `pipe` is used.
     pub(crate) fn pipe(&self, args: &[&str], from: &Path, to: &Path) -> anyhow::Result<Child> {
+        self.stream(args, File::open(from)?.into(), File::create(to)?.into())
+    }
+
+    /// Starts a command that reads and writes bytes.
+    pub(crate) fn stream(&self, args: &[&str], from: Stdio, to: Stdio) -> anyhow::Result<Child> {
         let mut command = self.command(args, false)?;
-        command.stdin(File::open(from)?).stdout(File::create(to)?);
+        command.stdin(from).stdout(to);
         self.spawn(command)
     }
 

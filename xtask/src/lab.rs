@@ -8,6 +8,7 @@ mod cell;
 mod crew;
 mod expect;
 mod kernel;
+mod moving;
 mod network;
 mod oracle;
 mod part;
@@ -22,7 +23,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::sandbox::Sandbox;
 use crate::workspace::fresh;
@@ -47,6 +48,9 @@ pub(crate) struct Args {
     /// How often to run everything
     #[arg(long, default_value = "1")]
     runs: NonZeroUsize,
+    /// Let sleeping hosts sleep for 10 s instead of 60
+    #[arg(long)]
+    quick: bool,
     /// List the sites and the pairs of a full run, and stop
     #[arg(long)]
     list: bool,
@@ -80,14 +84,25 @@ impl FromStr for Asked {
     }
 }
 
+/// How long a host sleeps: longer than any timeout of a session but its last.
+const NAP: Duration = Duration::from_secs(60);
+/// The same for who has no minute.
+const QUICK_NAP: Duration = Duration::from_secs(10);
+
 /// What is to be run.
 struct Plan {
     kernel: Vec<plan::Pair>,
     tun: Vec<tun::Pair>,
+    /// How long hosts sleep, if they shall move at all.
+    nap: Option<Duration>,
 }
 
 impl Plan {
     fn of(args: &Args) -> Self {
+        let wanted = |part| args.part.is_empty() || args.part.contains(&part);
+        let nap = if args.quick { QUICK_NAP } else { NAP };
+        // Who asks for a pair does not ask for what has none.
+        let moves = wanted(Part::Move) && (args.pair.is_empty() || !args.part.is_empty());
         let (mut kernel, mut tun) = (plan::all(), tun::all());
         if !args.pair.is_empty() {
             (kernel, tun) = (vec![], vec![]);
@@ -98,14 +113,17 @@ impl Plan {
                 }
             }
         }
-        let wanted = |part| args.part.is_empty() || args.part.contains(&part);
         if !wanted(Part::Kernel) {
             kernel.clear();
         }
         if !wanted(Part::Tun) {
             tun.clear();
         }
-        Self { kernel, tun }
+        Self {
+            kernel,
+            tun,
+            nap: moves.then_some(nap),
+        }
     }
 }
 
@@ -179,8 +197,8 @@ async fn matrix(
             Err(error) => return Ok(refused(&error)),
         },
     };
-    let world = match plan.tun.as_slice() {
-        [] => None,
+    let world = match (plan.tun.as_slice(), plan.nap) {
+        ([], None) => None,
         _ => match World::build(sandbox).await {
             Ok(world) => Some(world),
             Err(error) => return Ok(refused(&error)),
@@ -188,11 +206,33 @@ async fn matrix(
     };
     anstream::println!("network up in {:.1} s", started.elapsed().as_secs_f64());
     let mut report = Report::new(runs);
-    if let Some(kernel) = kernel {
-        kernel.run(runs, &mut report).await?;
-    }
+    // A host that sleeps needs nobody's attention meanwhile.
+    let asleep = async {
+        let mut all = vec![];
+        if let (Some(world), Some(nap)) = (&world, plan.nap) {
+            for run in 1..=runs {
+                all.extend(moving::transfers(crew, world, &moving::ASLEEP, nap, run).await?);
+            }
+        }
+        anyhow::Ok(all)
+    };
+    let first = async {
+        match &kernel {
+            Some(kernel) => kernel.run(runs, &mut report).await,
+            None => Ok(()),
+        }
+    };
+    let (slept, ()) = tokio::try_join!(asleep, first)?;
     if let Some(world) = &world {
         tun::run(crew, world, &plan.tun, runs, &mut report).await?;
+        if let Some(nap) = plan.nap {
+            for moved in &slept {
+                report.moved(moved);
+            }
+            for run in 1..=runs {
+                moving::run(crew, world, &moving::AWAKE, nap, run, &mut report).await?;
+            }
+        }
     }
     let file = workspace::target().join("lab").join("lab.json");
     report.write(&file)?;

@@ -16,9 +16,6 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    /// Every part, in the order they run.
-    pub(crate) const ALL: [Self; 3] = [Self::Kernel, Self::Tun, Self::Move];
-
     /// The name used on the command line and for folders.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use super::cell::Outcome;
+use super::moving::Moved;
 use super::plan::Path;
 use super::site::Site;
 use super::tun::Spot;
@@ -44,6 +45,16 @@ const TITLES: [&str; 10] = [
     "took",
 ];
 
+const MOVED_COLUMNS: [Column; 6] = [
+    text(18),
+    text(14),
+    number(9),
+    number(9),
+    number(9),
+    number(7),
+];
+const MOVED_TITLES: [&str; 6] = ["event", "both at", "back in", "at most", "verified", "took"];
+
 const fn text(width: usize) -> Column {
     Column {
         width,
@@ -60,6 +71,7 @@ pub(crate) struct Report {
     runs: usize,
     started: Instant,
     outcomes: Vec<Outcome>,
+    moved: Vec<Moved>,
 }
 
 impl Report {
@@ -69,6 +81,7 @@ impl Report {
             runs,
             started: Instant::now(),
             outcomes: Vec::new(),
+            moved: Vec::new(),
         }
     }
 
@@ -96,10 +109,37 @@ impl Report {
         self.outcomes.push(outcome.clone());
     }
 
+    /// Prints the row of one transfer that had to survive something, and keeps it. The first
+    /// opens the table.
+    pub(crate) fn moved(&mut self, moved: &Moved) {
+        if self.moved.is_empty() {
+            let about = Part::Move.network(0.0);
+            anstream::println!("\n{}", paint(NOTE, about));
+            anstream::println!(
+                "{}",
+                row(
+                    &MOVED_COLUMNS,
+                    &MOVED_TITLES.map(|title| (HEAD, title.to_owned()))
+                )
+            );
+        }
+        anstream::println!("{}", row(&MOVED_COLUMNS, &moved_cells(moved)));
+        if let Some(failure) = &moved.failure {
+            anstream::println!("  {}", paint(BAD, format!("✗ {failure}")));
+        }
+        self.moved.push(moved.clone());
+    }
+
     /// Writes everything as JSON.
     pub(crate) fn write(&self, file: &FilePath) -> anyhow::Result<()> {
         let failed = self.failed();
-        let all = json!({ "runs": self.runs, "failed": failed, "cells": self.outcomes });
+        let (cells, moved) = (&self.outcomes, &self.moved);
+        let all = json!({
+            "runs": self.runs,
+            "failed": failed,
+            "cells": cells,
+            "moved": moved,
+        });
         std::fs::write(file, serde_json::to_vec_pretty(&all)?)
             .with_context(|| format!("{} can't be written", file.display()))
     }
@@ -110,7 +150,7 @@ impl Report {
             self.times(part);
         }
         anstream::println!("{}", paint(DIM, format!("results in {}", file.display())));
-        let (all, failed) = (self.outcomes.len(), self.failed());
+        let (all, failed) = (self.outcomes.len() + self.moved.len(), self.failed());
         let seconds = self.started.elapsed().as_secs_f64();
         if failed == 0 {
             let text = format!("lab: all {all} cells as the oracle says, in {seconds:.0} s");
@@ -156,6 +196,11 @@ impl Report {
             .iter()
             .filter(|outcome| !outcome.failures.is_empty())
             .count()
+            + self
+                .moved
+                .iter()
+                .filter(|moved| moved.failure.is_some())
+                .count()
     }
 }
 
@@ -194,6 +239,22 @@ fn cells(outcome: &Outcome) -> [(Style, String); 10] {
         ),
         transfer,
         (DIM, format!("{:.1} s", outcome.elapsed_ms as f64 / 1000.0)),
+    ]
+}
+
+fn moved_cells(moved: &Moved) -> [(Style, String); 6] {
+    let plain = Style::new();
+    let style = if moved.failure.is_none() { GOOD } else { BAD };
+    let ms = |ms: Option<u64>| ms.map_or("-".to_owned(), |ms| format!("{ms} ms"));
+    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
+    let verified = moved.verified_bytes.map_or("-".to_owned(), mib);
+    [
+        (plain, moved.event.describe().to_owned()),
+        (plain, moved.site.to_owned()),
+        (style, ms(moved.back_ms)),
+        (DIM, ms(Some(moved.limit_ms))),
+        (plain, verified),
+        (DIM, format!("{:.1} s", moved.elapsed_ms as f64 / 1000.0)),
     ]
 }
 

@@ -23,6 +23,7 @@ use super::{Crew, Part};
 use crate::gimlet::Place;
 
 use layout::UPLINK_DELAY;
+pub(crate) use layout::{Home, uplink};
 pub(crate) use load::measure;
 pub(crate) use plan::{Pair, all};
 pub(crate) use site::{Spot, layout};
@@ -54,6 +55,9 @@ pub(crate) async fn run(
     runs: usize,
     report: &mut Report,
 ) -> anyhow::Result<()> {
+    if pairs.is_empty() {
+        return Ok(());
+    }
     let mut server = serve(crew, world, Part::Tun).await?;
     for run in 1..=runs {
         for loss in plan::LOSSES {

@@ -1,0 +1,86 @@
+//! When bytes arrived, and how long they stayed away.
+
+use std::time::{Duration, Instant};
+
+/// Arrivals kept: an hour of one every 10 ms, which no test here lasts.
+const MAX_ARRIVALS: usize = 360_000;
+
+/// The arrivals of one transfer.
+#[derive(Debug, Default)]
+pub(super) struct Trace {
+    arrivals: Vec<Instant>,
+}
+
+impl Trace {
+    /// Something arrived.
+    pub(super) fn arrived(&mut self, at: Instant) {
+        if self.arrivals.len() < MAX_ARRIVALS {
+            self.arrivals.push(at);
+        }
+    }
+
+    /// Whether anything arrived after `since`.
+    pub(super) fn flows_after(&self, since: Instant) -> bool {
+        self.arrivals.last().is_some_and(|last| *last > since)
+    }
+
+    /// How long after `since` the longest silence ended that lasted beyond it: the time to
+    /// traffic again, or the usual distance of two arrivals where nothing was interrupted.
+    /// Nothing if nothing arrived any more.
+    pub(super) fn back_after(&self, since: Instant) -> Option<Duration> {
+        let first = self.arrivals.partition_point(|at| *at <= since);
+        let mut before = since;
+        let mut longest = (Duration::ZERO, None);
+        for &at in &self.arrivals[first..] {
+            let silence = at - before;
+            if silence > longest.0 {
+                longest = (silence, Some(at - since));
+            }
+            before = at;
+        }
+        longest.1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trace(start: Instant, arrivals: &[u64]) -> Trace {
+        let mut trace = Trace::default();
+        for ms in arrivals {
+            trace.arrived(start + Duration::from_millis(*ms));
+        }
+        trace
+    }
+
+    fn back(arrivals: &[u64], since: u64) -> Option<u64> {
+        let start = Instant::now();
+        let since = start + Duration::from_millis(since);
+        let back = trace(start, arrivals).back_after(since)?;
+        Some(u64::try_from(back.as_millis()).unwrap())
+    }
+
+    #[test]
+    fn what_was_under_way_does_not_hide_the_silence_after_it() {
+        assert_eq!(back(&[0, 10, 20, 30, 900, 910], 15), Some(885));
+    }
+
+    #[test]
+    fn a_second_and_longer_silence_counts_from_the_event_too() {
+        assert_eq!(back(&[0, 300, 310, 1_000, 1_010], 5), Some(995));
+    }
+
+    #[test]
+    fn without_an_interruption_it_is_as_long_as_between_any_two() {
+        assert_eq!(back(&[0, 10, 20, 30, 40], 15), Some(15));
+    }
+
+    #[test]
+    fn after_the_last_arrival_there_is_nothing() {
+        assert_eq!(back(&[0, 10], 10), None);
+        let start = Instant::now();
+        assert!(!trace(start, &[0, 10]).flows_after(start + Duration::from_millis(10)));
+        assert!(trace(start, &[0, 10]).flows_after(start + Duration::from_millis(9)));
+    }
+}
