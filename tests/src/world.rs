@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use gimlet::{Endpoint, Identity, Network, ServerAddress};
+use gimlet::{Changes, Endpoint, Identity, Network, ServerAddress};
 use gimlet_server::{BindError, Config, Server, ServerHandle, Sockets};
 use gimlet_sim::{HostId, LinkConfig, Net, NodeId, RouterId, RouterKind};
 use quinn::AsyncUdpSocket;
@@ -144,14 +144,14 @@ impl Place {
 
     /// The same with sockets that survive a change of address, as the operating system's do, and what
     /// tells the peer of one.
-    pub fn roaming(&self) -> (Network, watch::Sender<()>) {
+    pub fn roaming(&self) -> (Network, watch::Sender<Changes>) {
         let any = [
             IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         ];
         let sockets = any.map(|ip| self.bind(ip, PEER_PORT) as Arc<dyn AsyncUdpSocket>);
         let place = self.clone();
-        let (tell, changes) = watch::channel(());
+        let (tell, changes) = watch::channel(Changes::default());
         let network = Network::custom(sockets.to_vec(), move |_| place.addrs());
         (network.with_changes(changes), tell)
     }
@@ -346,7 +346,7 @@ impl World {
         &self,
         place: Place,
         server: &ServerAddress,
-    ) -> (Peer, watch::Sender<()>) {
+    ) -> (Peer, watch::Sender<Changes>) {
         let (network, tell) = place.roaming();
         (self.peer_on(place, network, server, |b| b).await, tell)
     }

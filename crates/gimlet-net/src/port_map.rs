@@ -25,7 +25,7 @@ const RETRY: Duration = Duration::from_secs(300);
 
 /// How long giving a port back may take at exit. A UPnP-IGD needs a request over TCP; the others
 /// one packet.
-const RELEASE: Duration = Duration::from_millis(500);
+const RELEASE: Duration = Duration::from_millis(300);
 
 /// What the router gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -100,7 +100,7 @@ impl PortMap {
         let _ = self.anew.try_send(());
     }
 
-    /// Gives the port back; returns when the router was told, half a second later at most.
+    /// Gives the port back; returns when the router was told, a third of a second later at most.
     pub async fn release(self) {
         let (done, told) = oneshot::channel();
         // An error, here and below, means that the task is gone.

@@ -20,18 +20,27 @@ const BEAT: Duration = Duration::from_secs(1);
 /// costs no more than a few checks.
 const LATE: Duration = Duration::from_secs(2);
 
+/// What has happened so far, counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Addresses or routes changed, of this host's interfaces or of others.
+    pub network: u64,
+    /// The host, or this process, woke up.
+    pub wakes: u64,
+}
+
 /// Tells of every change from now on, until the last receiver is dropped.
 ///
 /// # Panics
 ///
 /// Outside a tokio runtime.
-pub fn changes() -> watch::Receiver<()> {
-    let (tell, changes) = watch::channel(());
+pub fn changes() -> watch::Receiver<Changes> {
+    let (tell, changes) = watch::channel(Changes::default());
     tokio::spawn(follow(tell));
     changes
 }
 
-async fn follow(tell: watch::Sender<()>) {
+async fn follow(tell: watch::Sender<Changes>) {
     let monitor = match Monitor::new().await {
         Ok(monitor) => Some(monitor),
         Err(error) => {
@@ -44,27 +53,28 @@ async fn follow(tell: watch::Sender<()>) {
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut sleep = Sleep::new(clock());
     loop {
-        let changed = tokio::select! {
-            changed = next(&mut interfaces) => changed,
-            _ = beat.tick() => sleep.beat(clock()),
+        tokio::select! {
+            told = next(&mut interfaces) => match told {
+                true => tell.send_modify(|changes| changes.network += 1),
+                false => interfaces = None,
+            },
+            _ = beat.tick() => {
+                if sleep.beat(clock()) {
+                    tell.send_modify(|changes| changes.wakes += 1);
+                }
+            }
             () = tell.closed() => return,
-        };
-        if changed {
-            tell.send_replace(());
         }
     }
 }
 
-/// Waits for the next change of an interface; for ever where that cannot be told.
+/// Waits for the next change of an interface, for ever where that cannot be told; `false` when it
+/// cannot be told any more.
 async fn next(interfaces: &mut Option<n0_watcher::Direct<State>>) -> bool {
     let Some(watcher) = interfaces else {
         return std::future::pending().await;
     };
-    let told = watcher.updated().await.is_ok();
-    if !told {
-        *interfaces = None;
-    }
-    told
+    watcher.updated().await.is_ok()
 }
 
 /// Takes a beat that came late for the end of a sleep.
@@ -129,7 +139,7 @@ mod tests {
 
     #[tokio::test]
     async fn watching_ends_with_its_last_listener() {
-        let (tell, changes) = watch::channel(());
+        let (tell, changes) = watch::channel(Changes::default());
         let follower = tokio::spawn(follow(tell));
         drop(changes);
         let ended = tokio::time::timeout(Duration::from_secs(10), follower).await;

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use gimlet_net::watch::Changes;
 use gimlet_net::{interfaces, socket};
 use gimlet_proto::traversal::Family;
 use quinn::AsyncUdpSocket;
@@ -18,7 +19,7 @@ pub struct Network {
     pub(crate) addresses: Arc<dyn Fn(bool) -> Vec<IpAddr> + Send + Sync>,
     opener: Opener,
     clock: Clock,
-    changes: watch::Receiver<()>,
+    changes: watch::Receiver<Changes>,
     is_system: bool,
 }
 
@@ -61,7 +62,7 @@ impl Network {
             opener: Arc::new(|_| Err(io::ErrorKind::Unsupported.into())),
             clock: Arc::new(unix_s),
             // Nobody will ever tell.
-            changes: watch::channel(()).1,
+            changes: watch::channel(Changes::default()).1,
             is_system: false,
         }
     }
@@ -85,16 +86,21 @@ impl Network {
 
     /// Sets what tells that the host's addresses or routes changed, or that it slept. Default for
     /// [`custom`](Self::custom): nothing; an endpoint then finds out by silence and by its servers.
-    pub fn with_changes(mut self, changes: watch::Receiver<()>) -> Self {
+    pub fn with_changes(mut self, changes: watch::Receiver<Changes>) -> Self {
         self.changes = changes;
         self
     }
 
     /// Tells of every change from now on.
-    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+    pub(crate) fn changes(&self) -> watch::Receiver<Changes> {
         let mut changes = self.changes.clone();
         changes.mark_unchanged();
         changes
+    }
+
+    /// What happened until now.
+    pub(crate) fn told(&self) -> Changes {
+        *self.changes.borrow()
     }
 
     /// Whether these are the operating system's.

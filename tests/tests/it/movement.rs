@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use gimlet::Connection;
+use gimlet::{Changes, Connection};
 use gimlet_server::Config;
 use gimlet_sim::{Allocation, Filtering, LinkConfig, Mapping, NatConfig, RouterKind};
 use gimlet_tests::{Peer, Place, RunningServer, World, rtt_40ms};
@@ -58,7 +58,7 @@ impl Happening {
 struct Roamers {
     world: World,
     _server: RunningServer,
-    sides: [(Peer, watch::Sender<()>); 2],
+    sides: [(Peer, watch::Sender<Changes>); 2],
     kind: RouterKind,
 }
 
@@ -132,6 +132,10 @@ impl Roamers {
         [dialled.unwrap(), accepted.unwrap()]
     }
 
+    fn tell(&self, side: usize, what: impl FnOnce(&mut Changes)) {
+        self.sides[side].1.send_modify(what);
+    }
+
     /// Lets it happen to a side; returns when traffic could go again.
     async fn happen(&mut self, what: Happening, side: usize) -> Instant {
         let host = self.sides[side].0.place.host;
@@ -143,7 +147,7 @@ impl Roamers {
                 let addr: IpAddr = "10.7.7.7".parse().unwrap();
                 self.world
                     .net(|net| net.move_host(host, Some(other), vec![addr]));
-                self.sides[side].1.send_replace(());
+                self.tell(side, |changes| changes.network += 1);
             }
             Happening::Reboot => self.world.net(|net| net.reboot_router(router)),
             Happening::OtherOutside => {
@@ -158,21 +162,25 @@ impl Roamers {
                     net.move_host(host, Some(router), v4);
                 });
                 if what == Happening::NoMoreIpv6 {
-                    self.sides[side].1.send_replace(());
+                    self.tell(side, |changes| changes.network += 1);
                 }
             }
             Happening::Sleep => {
                 self.world.set_dark(host, true);
                 tokio::time::sleep(Duration::from_secs(60)).await;
                 self.world.set_dark(host, false);
-                self.sides[side].1.send_replace(());
+                self.tell(side, |changes| changes.wakes += 1);
             }
         }
         Instant::now()
     }
 }
 
-async fn roamer(world: &World, place: Place, server: &RunningServer) -> (Peer, watch::Sender<()>) {
+async fn roamer(
+    world: &World,
+    place: Place,
+    server: &RunningServer,
+) -> (Peer, watch::Sender<Changes>) {
     let (peer, tell) = world.roaming_peer(place, &server.address).await;
     peer.endpoint.online().await.unwrap();
     peer.endpoint.net_report().await;
