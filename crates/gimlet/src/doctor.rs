@@ -14,6 +14,7 @@ mod nat;
 mod network;
 mod pair;
 mod path;
+mod port_mapping;
 mod server;
 mod sign_in;
 mod verdict;
@@ -30,7 +31,8 @@ pub use meeting::{HandshakeFact, IntroductionFact, PeerFact, RelayFact};
 pub use nat::NatFact;
 pub use network::NetworkFact;
 pub use pair::{Joining, PairFact, joining};
-pub use path::{AddressesFact, ChecksFact, ConfirmedFact, DirectFact};
+pub use path::{AddressesFact, ChecksFact, ConfirmedFact, DirectFact, Searched};
+pub use port_mapping::PortMappingFact;
 pub use server::{ServerFact, TcpAnswer};
 pub use sign_in::SignInFact;
 pub use verdict::{Diagnosis, Verdict};
@@ -51,6 +53,8 @@ pub enum Stage {
     Clock,
     /// The router in front of us.
     Nat,
+    /// A port that it gives when asked.
+    PortMapping,
     /// The newer internet protocol.
     Ipv6,
     /// Whether the peer is known and there.
@@ -83,6 +87,7 @@ impl Stage {
             Self::SignIn => "sign-in",
             Self::Clock => "clock",
             Self::Nat => "nat",
+            Self::PortMapping => "port-mapping",
             Self::Ipv6 => "ipv6",
             Self::Peer => "peer",
             Self::Introduction => "introduction",
@@ -111,6 +116,7 @@ impl fmt::Display for Stage {
             Self::SignIn => "sign-in",
             Self::Clock => "clock",
             Self::Nat => "router",
+            Self::PortMapping => "port given",
             Self::Ipv6 => "IPv6",
             Self::Peer => "peer",
             Self::Introduction => "introduction",
@@ -154,6 +160,8 @@ pub enum Fact {
     Clock(ClockFact),
     /// [`Stage::Nat`].
     Nat(NatFact),
+    /// [`Stage::PortMapping`].
+    PortMapping(PortMappingFact),
     /// [`Stage::Ipv6`].
     Ipv6(Ipv6Fact),
     /// [`Stage::Peer`].
@@ -233,6 +241,7 @@ impl Fact {
             Self::SignIn(_) => Stage::SignIn,
             Self::Clock(_) => Stage::Clock,
             Self::Nat(_) => Stage::Nat,
+            Self::PortMapping(_) => Stage::PortMapping,
             Self::Ipv6(_) => Stage::Ipv6,
             Self::Peer(_) => Stage::Peer,
             Self::Introduction(_) => Stage::Introduction,
@@ -255,6 +264,7 @@ impl Fact {
             Self::SignIn(fact) => fact.words(),
             Self::Clock(fact) => fact.words(),
             Self::Nat(fact) => fact.words(),
+            Self::PortMapping(fact) => fact.words(),
             Self::Ipv6(fact) => fact.words(),
             Self::Peer(fact) => fact.words(),
             Self::Introduction(fact) => fact.words(),

@@ -226,6 +226,24 @@ async fn two_routers_with_random_ports_fail_at_the_pair() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_search_is_told_with_its_packets_and_time() {
+    let random = nat(NatConfig::symmetric());
+    let diagnosis = Ward::new(&strict(), &random).await.examine().await;
+    assert_eq!(diagnosis.verdict(), Verdict::Direct, "{diagnosis:#?}");
+    let Fact::Checks(ChecksFact::Answered { search, .. }) = fact(&diagnosis, Stage::Checks) else {
+        panic!("{diagnosis:#?}");
+    };
+    let search = search.as_ref().unwrap();
+    assert!(search.rounds > 0 && search.packets > 0, "{search:?}");
+    assert_eq!(search.strategy, Some("birthday"));
+    let words = fact(&diagnosis, Stage::Checks).words();
+    assert!(
+        words.found.contains("A search over ports took"),
+        "{words:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn clocks_that_are_apart_fail_at_the_clock_either_way() {
     let ward = Ward::new(&strict(), &strict()).await;
     for ahead_s in [-3600i64, 3600] {

@@ -3,14 +3,16 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use gimlet_net::port_map::PortMapping;
 use gimlet_proto::message::Resolved;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
 
 use super::{
     ClockFact, ConfigurationFact, Diagnosis, Fact, HandshakeFact, Health, IntroductionFact,
-    Ipv6Fact, NatFact, NetworkFact, Options, PairFact, PeerFact, RelayFact, ServerFact, SignInFact,
-    TcpAnswer, meeting, ms, path,
+    Ipv6Fact, NatFact, NetworkFact, Options, PairFact, PeerFact, PortMappingFact, RelayFact,
+    ServerFact, SignInFact, TcpAnswer, meeting, ms, path,
 };
 use crate::connection::Connection;
 use crate::control;
@@ -74,8 +76,11 @@ impl<T: FnMut(&Fact)> Examination<'_, T> {
         if self.find(Fact::Network(fact)) == Health::Bad {
             return;
         }
+        // It takes seconds where the router does not answer; meanwhile there is enough to do.
+        let asking = self.endpoint.clone();
+        let mapping = tokio::spawn(async move { asking.port_mapping().await });
         let signed_in = self.sign_in(&places).await;
-        self.own_network(&addresses, &places).await;
+        self.own_network(&addresses, &places, mapping).await;
         if let (Ok(_), Some(text)) = (signed_in, &self.options.peer)
             && let Some(resolved) = self.resolve(text).await
         {
@@ -151,18 +156,29 @@ impl<T: FnMut(&Fact)> Examination<'_, T> {
         result
     }
 
-    async fn own_network(&mut self, addresses: &[IpAddr], places: &[SocketAddr]) {
+    async fn own_network(
+        &mut self,
+        addresses: &[IpAddr],
+        places: &[SocketAddr],
+        mapping: JoinHandle<PortMapping>,
+    ) {
         let net = self.endpoint.net_report().await;
         if net.reflexive_v4.is_none() && net.reflexive_v6.is_none() {
             // The server stage has said that nothing comes back.
             return;
         }
         if places.iter().any(SocketAddr::is_ipv4) {
-            let fact = NatFact::new(net.reflexive_v4, &net.local, net.nat);
-            self.find(Fact::Nat(fact));
+            let fact = NatFact::new(&net);
+            self.find(Fact::Nat(fact.clone()));
+            if let NatFact::Nat { kind, .. } = fact
+                && let Ok(mapping) = mapping.await
+                && let Some(fact) = PortMappingFact::new(mapping, kind)
+            {
+                self.find(Fact::PortMapping(fact));
+            }
         }
         let tried = places.iter().any(SocketAddr::is_ipv6);
-        let fact = Ipv6Fact::new(addresses, net.reflexive_v6, tried);
+        let fact = Ipv6Fact::new(addresses, &net, tried);
         self.find(Fact::Ipv6(fact));
     }
 
@@ -181,6 +197,7 @@ impl<T: FnMut(&Fact)> Examination<'_, T> {
     }
 
     async fn meet(&mut self, resolved: &Resolved) {
+        let began_at = Instant::now();
         let connected = self
             .endpoint
             .connect(resolved.peer, &self.options.alpn)
@@ -207,12 +224,12 @@ impl<T: FnMut(&Fact)> Examination<'_, T> {
             rtt_ms: ms(connection.rtt()),
         }));
         self.find(Fact::Handshake(HandshakeFact::Done));
-        self.follow(&connection).await;
+        self.follow(&connection, began_at).await;
         connection.close(0, b"");
     }
 
     /// Waits for a direct path, and says what became of it.
-    async fn follow(&mut self, connection: &Connection) {
+    async fn follow(&mut self, connection: &Connection, began_at: Instant) {
         let mut changes = connection.path_changes();
         let settled = async {
             tokio::select! {
@@ -227,7 +244,7 @@ impl<T: FnMut(&Fact)> Examination<'_, T> {
         }
         let (path, outcome) = (connection.path(), connection.outcome());
         let (addresses, checks, direct, confirmed) =
-            path::judge(&path, &outcome, &connection.timings());
+            path::judge(&path, &outcome, &connection.timings(), began_at.elapsed());
         let (local, remote) = connection.nats();
         self.find(Fact::Addresses(addresses));
         if let Some(checks) = checks {

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::Serialize;
 
 use super::Words;
+use crate::endpoint::NetReport;
 
 /// Found at [`Stage::Ipv6`](super::Stage::Ipv6).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -14,6 +15,8 @@ pub enum Ipv6Fact {
     Works {
         /// Where the server sees us.
         seen: SocketAddr,
+        /// Whether a firewall keeps out who was not sent to.
+        firewall: Option<bool>,
     },
     /// This host has no address of it.
     Absent,
@@ -28,10 +31,11 @@ pub enum Ipv6Fact {
 
 impl Ipv6Fact {
     /// `tried`: whether a server was asked over IPv6.
-    pub(super) fn new(addresses: &[IpAddr], seen: Option<SocketAddr>, tried: bool) -> Self {
+    pub(super) fn new(addresses: &[IpAddr], net: &NetReport, tried: bool) -> Self {
         let own = addresses.iter().copied().find(is_public);
-        match (seen, own, tried) {
-            (Some(seen), _, _) => Self::Works { seen },
+        let firewall = net.details.firewall_v6;
+        match (net.reflexive_v6, own, tried) {
+            (Some(seen), _, _) => Self::Works { seen, firewall },
             (None, None, _) => Self::Absent,
             (None, Some(_), false) => Self::Untested,
             (None, Some(own), true) => Self::Dark { own },
@@ -40,7 +44,11 @@ impl Ipv6Fact {
 
     pub(super) fn words(&self) -> Words {
         match self {
-            Self::Works { .. } => Words::good("It works."),
+            Self::Works { firewall, .. } => Words::good(match firewall {
+                Some(true) => "It works. A firewall lets in who was sent to, which is enough.",
+                Some(false) => "It works, and no firewall is in the way.",
+                None => "It works.",
+            }),
             Self::Absent => Words::good("This network has none. That is common; IPv4 does."),
             Self::Untested => {
                 Words::good("This machine has an address, but the server has none to try it with.")

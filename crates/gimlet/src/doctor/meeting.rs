@@ -61,9 +61,9 @@ impl PeerFact {
 
     pub(super) fn words(&self) -> Words {
         match self {
-            Self::Online { .. } => Words::good("It is known and signed in."),
+            Self::Online { .. } => Words::good("It is there, signed in to the same server."),
             Self::Offline { .. } => Words::bad(
-                "It is known, but not signed in now.",
+                "It is not signed in now.",
                 "let it run `gimlet up` with the same server; if it does, `gimlet doctor` there \
                  tells why the server does not see it: often its network lets no UDP out",
             ),

@@ -7,6 +7,7 @@ use gimlet_proto::stats::NatKind;
 use serde::Serialize;
 
 use super::Words;
+use crate::endpoint::NetReport;
 
 /// Found at [`Stage::Nat`](super::Stage::Nat).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -25,20 +26,26 @@ pub enum NatFact {
         kind: NatKind,
         /// All that is known of it.
         nat: NatClass,
+        /// Whether there is another router behind it.
+        double: Option<bool>,
+        /// How long it remembers a connection that is silent, seconds.
+        lifetime_s: Option<u64>,
     },
     /// No server told where it sees us over IPv4.
     NotSeen,
 }
 
 impl NatFact {
-    pub(super) fn new(seen: Option<SocketAddr>, own: &[SocketAddr], nat: NatClass) -> Self {
-        match seen {
+    pub(super) fn new(net: &NetReport) -> Self {
+        match net.reflexive_v4 {
             None => Self::NotSeen,
-            Some(seen) if own.contains(&seen) => Self::NoNat { seen },
+            Some(seen) if net.local.contains(&seen) => Self::NoNat { seen },
             Some(seen) => Self::Nat {
                 seen,
-                kind: NatKind::from(&nat),
-                nat,
+                kind: NatKind::from(&net.nat),
+                nat: net.nat,
+                double: net.details.double_nat,
+                lifetime_s: net.details.lifetime.map(|lifetime| lifetime.as_secs()),
             },
         }
     }
@@ -52,8 +59,22 @@ impl NatFact {
                 "No server told where it sees me over IPv4.",
                 "without that only peers on the same network, or over IPv6, are reached directly",
             ),
-            Self::Nat { kind, .. } => {
-                let found = format!("{}.", described(*kind));
+            Self::Nat {
+                kind,
+                double,
+                lifetime_s,
+                ..
+            } => {
+                let second = match double {
+                    Some(true) => " There is a second router behind it, usually the provider's.",
+                    Some(false) | None => "",
+                };
+                let forgets = match lifetime_s {
+                    Some(0) => " It forgets silent connections within seconds.".to_owned(),
+                    Some(s) => format!(" It remembers silent connections for {s} s."),
+                    None => String::new(),
+                };
+                let found = format!("{}.{second}{forgets}", described(*kind));
                 match kind {
                     NatKind::Open | NatKind::Strict | NatKind::Easy => Words::good(found),
                     NatKind::Unknown => {

@@ -1,6 +1,7 @@
 //! From a session over the relay to data over a direct path.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use gimlet_proto::traversal::{Outcome, Reason, SearchEnd, Strategy};
 use serde::Serialize;
@@ -46,9 +47,9 @@ pub struct Searched {
 pub enum ChecksFact {
     /// One came back.
     Answered {
-        /// Sent on direct ways.
+        /// Test packets sent, a few of them over the relay.
         sent: u32,
-        /// Came in from the peer on direct ways.
+        /// Test packets of the peer that came in.
         received: u32,
         /// When the first was answered.
         ms: Option<f64>,
@@ -62,18 +63,20 @@ pub enum ChecksFact {
         /// Why, in words.
         #[serde(skip)]
         because: Reason,
-        /// Sent on direct ways.
+        /// Test packets sent, a few of them over the relay.
         sent: u32,
-        /// Came in from the peer on direct ways.
+        /// Test packets of the peer that came in.
         received: u32,
+        /// From the dial until it was clear.
+        seconds: u64,
         /// The search, if there was one.
         search: Option<Searched>,
     },
     /// Time was up while they went on.
     Unsettled {
-        /// Sent on direct ways so far.
+        /// Test packets sent so far, a few of them over the relay.
         sent: u32,
-        /// Came in from the peer.
+        /// Test packets of the peer that came in.
         received: u32,
         /// The search, if there is one.
         search: Option<Searched>,
@@ -122,7 +125,8 @@ pub(super) type Way = (
     Option<ConfirmedFact>,
 );
 
-pub(super) fn judge(path: &Path, outcome: &Outcome, timings: &Timings) -> Way {
+/// `took`: since the dial.
+pub(super) fn judge(path: &Path, outcome: &Outcome, timings: &Timings, took: Duration) -> Way {
     let failure = outcome.failure.filter(|_| !path.is_direct());
     let addresses = match failure.map(|failure| failure.reason) {
         Some(Reason::RelayOnly) => AddressesFact::RelayOnly,
@@ -174,6 +178,7 @@ pub(super) fn judge(path: &Path, outcome: &Outcome, timings: &Timings) -> Way {
                 because,
                 sent,
                 received,
+                seconds: took.as_secs(),
                 search,
             };
             (addresses, Some(checks), None, None)
@@ -210,10 +215,21 @@ fn searched(outcome: &Outcome) -> Option<Searched> {
 fn told(search: Option<&Searched>) -> String {
     match search {
         Some(search) if search.rounds > 0 => format!(
-            " A search over ports took {} s: {} packets from {} sockets in {} rounds.",
-            search.seconds, search.packets, search.sockets, search.rounds
+            " A search over ports took {} s, in {} {}: {} packets from {} sockets.",
+            search.seconds,
+            search.rounds,
+            rounds(search.rounds),
+            search.packets,
+            search.sockets
         ),
         Some(_) | None => String::new(),
+    }
+}
+
+fn rounds(count: u32) -> &'static str {
+    match count {
+        1 => "round",
+        _ => "rounds",
     }
 }
 
@@ -254,13 +270,14 @@ impl ChecksFact {
                 because,
                 sent,
                 received,
+                seconds,
                 search,
                 ..
             } => {
                 let search = told(search.as_ref());
                 let found = format!(
-                    "{sent} test packets sent, {received} of the peer's came in, none got through \
-                     directly: {because}.{search}"
+                    "{sent} test packets sent in {seconds} s, {received} of the peer's came in, none \
+                     got through directly: {because}.{search}"
                 );
                 Words::bad(found, advice(*because))
             }

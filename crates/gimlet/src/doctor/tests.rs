@@ -99,6 +99,7 @@ fn what_fails_has_advice_and_words_without_jargon() {
             because,
             sent: 7,
             received: 0,
+            seconds: 15,
             search: None,
         }));
     }
@@ -113,6 +114,8 @@ fn what_fails_has_advice_and_words_without_jargon() {
             seen: addr,
             kind,
             nat,
+            double: Some(true),
+            lifetime_s: Some(30),
         }));
     }
     for fact in facts {
