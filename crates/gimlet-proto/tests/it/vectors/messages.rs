@@ -241,7 +241,7 @@ fn own_to_server() -> Vec<Example<ToServer>> {
             Coordinate {
                 session: SESSION,
                 hint: hint(Ports::Sequence {
-                    ip: "192.0.2.1".parse().unwrap(),
+                    ip: addr("192.0.2.1:0").ip(),
                     next: 40001,
                     step: -1,
                     drift: 3,
@@ -402,11 +402,11 @@ fn own_to_peer() -> Vec<Example<ToPeer>> {
             Coordinated {
                 session: SESSION,
                 hint: hint(Ports::Range {
-                    ip: "192.0.2.1".parse().unwrap(),
+                    ip: addr("192.0.2.1:0").ip(),
                     first: 1024,
                     last: 65535,
                 }),
-                observed: "192.0.2.1".parse().unwrap(),
+                observed: addr("192.0.2.1:0").ip(),
             }
             .into(),
             &[
