@@ -7,6 +7,7 @@
 mod bench;
 mod corpus;
 mod doctor;
+mod discovery;
 mod failures;
 mod glare;
 mod hostile;

@@ -1,16 +1,18 @@
 //! `gimlet whoami`: my addresses as seen from outside, and what my NAT does. Needs STUN only, no
 //! sign-in.
 
+mod nat;
+
 use std::fmt;
 use std::net::SocketAddr;
 
 use serde::Serialize;
 
-use crate::describe;
 use crate::exit::{Failure, Outcome, Status};
 use crate::output::ms;
 use crate::session::Context;
-use gimlet::{Endpoint, NatClass, NetReport, PortMapping};
+use gimlet::{Endpoint, NetReport, PortMapping};
+use nat::Nat;
 
 #[derive(Serialize)]
 pub(super) struct Report {
@@ -23,7 +25,7 @@ pub(super) struct Report {
     /// Whether another NAT, usually a carrier's, is behind the router; null where no router tells.
     carrier_nat: Option<bool>,
     local: Vec<SocketAddr>,
-    nat: NatClass,
+    nat: Nat,
     elapsed_ms: f64,
 }
 
@@ -46,7 +48,7 @@ impl Report {
                 PortMapping::Off | PortMapping::Asking | PortMapping::Absent => None,
             },
             local: net.local,
-            nat: net.nat,
+            nat: Nat::from(&net.details),
             elapsed_ms: ms(net.elapsed),
         }
     }
@@ -76,7 +78,7 @@ impl fmt::Display for Report {
         };
         writeln!(f, "mapped   {mapped}")?;
         writeln!(f, "local    {}", local.join(" "))?;
-        writeln!(f, "NAT      {}", describe::nat(&self.nat))?;
+        writeln!(f, "NAT      {}", self.nat)?;
         write!(f, "elapsed  {:.1} ms", self.elapsed_ms)
     }
 }
