@@ -102,6 +102,24 @@ fn port_mapping_is_on_until_flag_environment_or_file_say_otherwise() {
 }
 
 #[test]
+fn attempts_are_reported_until_flag_environment_or_file_say_otherwise() {
+    let flags = GlobalArgs::default();
+    assert!(settings(&flags, &[], "").unwrap().report);
+    assert!(!settings(&flags, &[], "report = false").unwrap().report);
+    let env = [("GIMLET_NO_REPORT", "1")];
+    assert!(!settings(&flags, &env, "report = true").unwrap().report);
+    let flags = GlobalArgs {
+        no_report: true,
+        ..GlobalArgs::default()
+    };
+    assert!(
+        !settings(&flags, &[("GIMLET_NO_REPORT", "0")], "")
+            .unwrap()
+            .report
+    );
+}
+
+#[test]
 fn relay_only_can_be_switched_off_again() {
     let file = "relay_only = true";
     let flags = GlobalArgs::default();

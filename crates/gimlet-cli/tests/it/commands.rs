@@ -9,6 +9,7 @@ const PUNCH_KEYS: [&str; 15] = [
     "local",
     "remote",
     "rtt_ms",
+    "search",
     "introduced_ms",
     "connected_ms",
     "first_byte_ms",

@@ -115,6 +115,19 @@ fn a_silent_server_ends_with_three_and_a_wrong_token_with_one() {
     assert_eq!(silent["details"]["tcp"], "there");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_certificate_that_is_out_of_date_fails_at_the_clock() {
+    let past = rcgen::date_time_ymd(2020, 1, 1);
+    let server = crate::support::WebServer::start(|certificate| {
+        certificate.not_before = past - std::time::Duration::from_secs(86_400);
+        certificate.not_after = past;
+    });
+    let args = ["doctor", "--server", &server.place, "--json"];
+    let done = server.client("ca.pem", &args).assert().code(1);
+    assert_eq!(verdict(&lines(&done)), ("wrong", Some("clock")));
+}
+
 #[test]
 fn without_a_server_or_a_usable_key_the_configuration_fails() {
     let home = tempfile::tempdir().unwrap();

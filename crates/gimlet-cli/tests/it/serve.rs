@@ -1,5 +1,7 @@
 //! The server as an operator starts it.
 
+#[cfg(target_os = "linux")]
+use crate::support::WebServer;
 use crate::support::{Process, Server, assert_keys, gimlet, once};
 
 #[test]
@@ -114,65 +116,26 @@ fn being_told_to_end_is_a_good_end_and_the_log_is_readable() {
     let log = server.process.seen().join("\n");
     assert!(log.contains("signed in") && log.contains("alice"), "{log}");
     assert!(log.contains("signed out"), "{log}");
+    assert!(log.contains("totals of this run"), "{log}");
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 fn a_client_given_only_host_and_port_trusts_the_certificate_of_that_host() {
-    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    use rcgen::{CertificateParams, KeyPair};
 
-    let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str| folder.path().join(name);
-    let ca_key = KeyPair::generate().unwrap();
-    let mut ca = CertificateParams::new(Vec::new()).unwrap();
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca_certificate = ca.self_signed(&ca_key).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let host = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    let certificate = host.signed_by(&key, &Issuer::new(ca, &ca_key)).unwrap();
-    std::fs::write(file("ca.pem"), ca_certificate.pem()).unwrap();
-    std::fs::write(file("chain.pem"), certificate.pem()).unwrap();
-    std::fs::write(file("key.pem"), key.serialize_pem()).unwrap();
+    let server = WebServer::start(|_| ());
+    let (place, folder) = (&server.place, &server.folder);
+    assert!(place.starts_with("localhost:"), "{place}");
 
-    let mut command = gimlet();
-    command.args([
-        "serve",
-        "--json",
-        "--listen",
-        "127.0.0.1:0",
-        "--open",
-        "--state",
-    ]);
-    command
-        .arg(file("state"))
-        .args(["--advertise", "localhost"]);
-    command
-        .arg("--cert")
-        .arg(file("chain.pem"))
-        .arg("--cert-key")
-        .arg(file("key.pem"));
-    let mut server = Process::spawn(command);
-    let ready = server.wait_event("ready");
-    let address = ready["address"].as_str().unwrap();
-    let place = address
-        .strip_prefix("gimlet://")
-        .unwrap()
-        .split('?')
-        .next()
-        .unwrap();
-    assert!(place.starts_with("localhost:"), "{address}");
-
-    // The platform's verifier reads its roots from here on Linux.
-    let list = |roots: &str, server: &str| {
-        once(&folder, &["--server", server, "list", "--json"])
-            .env("SSL_CERT_FILE", file(roots))
-            .env_remove("SSL_CERT_DIR")
-            .assert()
+    let list = |roots: &str, address: &str| {
+        let args = ["--server", address, "list", "--json"];
+        server.client(roots, &args).assert()
     };
     list("ca.pem", place).code(0);
-    list("ca.pem", address).code(0);
+    list("ca.pem", &server.address).code(0);
     let other = CertificateParams::new(vec!["elsewhere".to_owned()]).unwrap();
     let other = other.self_signed(&KeyPair::generate().unwrap()).unwrap();
-    std::fs::write(file("other.pem"), other.pem()).unwrap();
+    std::fs::write(folder.path().join("other.pem"), other.pem()).unwrap();
     list("other.pem", place).failure();
 }

@@ -1,6 +1,8 @@
 //! A server and its hosts as processes, and waiting for what they print.
 
 mod process;
+#[cfg(target_os = "linux")]
+mod web;
 #[cfg(unix)]
 pub(crate) mod terminal;
 
@@ -12,6 +14,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub(crate) use process::Process;
+#[cfg(target_os = "linux")]
+pub(crate) use web::WebServer;
 
 /// Nothing here takes this long; a test that hangs ends.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
