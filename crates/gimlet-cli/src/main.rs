@@ -16,6 +16,7 @@ mod failure;
 mod logging;
 mod output;
 mod policy;
+mod progress;
 mod protocol;
 mod service;
 mod session;

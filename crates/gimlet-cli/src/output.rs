@@ -27,6 +27,11 @@ impl Output {
         self.json
     }
 
+    /// Whether a person wants to be told what is going on.
+    pub(crate) fn talks(&self) -> bool {
+        !self.json && !self.quiet
+    }
+
     /// Prints a result on standard output, at once.
     pub(crate) fn print<T: Serialize + fmt::Display>(&self, value: &T) -> io::Result<()> {
         self.line(self.render(value))
@@ -53,7 +58,7 @@ impl Output {
 
     /// Tells a person at the terminal something that is no result, on standard error.
     pub(crate) fn note(&self, text: impl fmt::Display) {
-        if !self.json && !self.quiet {
+        if self.talks() {
             // Nobody can be told that standard error is gone.
             let _ = writeln!(anstream::stderr().lock(), "{text}");
         }

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use gimlet::{Connection, Strategy};
-use gimlet_sim::{Allocation, Filtering, Mapping, NatConfig, RouterKind};
+use gimlet_sim::{Allocation, Filtering, LinkConfig, Mapping, NatConfig, RouterKind};
+use gimlet_tests::rtt_40ms;
 use tokio::time::Instant;
 
 use crate::bench::{Pair, echo, nat, path_is, payload, strict, transfer};
@@ -63,24 +64,40 @@ async fn predicted_ports_are_met_within_three_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_search_leaves_a_relayed_transfer_its_throughput() {
-    // What cannot be joined is not searched for: the same transfer without a search.
+async fn a_search_leaves_a_relayed_session_its_throughput_and_its_latency() {
+    // Two random sides are not searched for: the same session without a search.
     let random = || symmetric(Allocation::Random);
-    let bytes = payload(20_000_000);
-    let mut took = Vec::new();
-    for (a, b) in [(random(), random()), (strict(), random())] {
-        let pair = Pair::new(5, &a, &b).await;
-        let (dialled, accepted) = pair.connect().await;
-        let started_at = Instant::now();
-        assert!(
-            transfer(&dialled, &accepted, &bytes[..2_000_000])
-                .await
-                .intact
-        );
-        took.push((started_at.elapsed(), dialled.path().is_direct()));
-    }
-    let [(without, false), (with, _)] = took[..] else {
-        panic!("two random sides stay relayed: {took:?}");
+    let uplink = LinkConfig {
+        rate: Some(20_000_000 / 8),
+        ..rtt_40ms()
     };
-    assert!(with <= without.mul_f64(1.05), "{took:?}");
+    let bytes = payload(2_000_000);
+    let mut measured = Vec::new();
+    for (a, b) in [(random(), random()), (strict(), random())] {
+        let pair = Pair::with_links(5, &a, &b, uplink.clone()).await;
+        // So that the search goes on to its end.
+        pair.world.block_direct(&pair.a.place, &pair.b.place, true);
+        let (dialled, accepted) = pair.connect().await;
+        // Well into whatever search there is.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let before = dialled.outcome().search.packets;
+        let started_at = Instant::now();
+        echo(&dialled, &accepted, b"ping").await;
+        let round_trip = started_at.elapsed();
+        let started_at = Instant::now();
+        assert!(transfer(&dialled, &accepted, &bytes).await.intact);
+        let took = started_at.elapsed();
+        let packets = dialled.outcome().search.packets - before;
+        measured.push((round_trip, took, packets));
+    }
+    let [without, with] = measured[..] else {
+        panic!("{measured:?}");
+    };
+    assert_eq!(without.2, 0);
+    assert!(with.2 > 50, "{measured:?}");
+    assert!(
+        with.0 <= without.0 + Duration::from_millis(2),
+        "{measured:?}"
+    );
+    assert!(with.1 <= without.1.mul_f64(1.05), "{measured:?}");
 }

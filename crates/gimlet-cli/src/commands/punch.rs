@@ -4,12 +4,13 @@ mod report;
 
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, interval, timeout};
 
 use crate::args::PunchArgs;
 use crate::exit::{Failure, Outcome, Status};
 use crate::failure;
 use crate::output::ms;
+use crate::progress::Progress;
 use crate::protocol::echo;
 use crate::session::{self, Context, Found};
 use gimlet::{Connection, Endpoint, RecvStream, SendStream};
@@ -18,14 +19,19 @@ use report::Report;
 /// How long the peer's first byte may take. A peer that serves no echo refuses at once.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How often a person is told what is going on.
+const PROGRESS: Duration = Duration::from_millis(500);
+
 pub(super) async fn run(context: &Context, args: &PunchArgs) -> Outcome {
     let mut report = Report {
         relay_only: context.settings.relay_only,
         label: args.peer.clone(),
         ..Report::default()
     };
-    let work = async |endpoint: &Endpoint| punch(endpoint, args, &mut report).await;
+    let mut progress = Progress::new(&context.output);
+    let work = async |endpoint: &Endpoint| punch(endpoint, args, &mut report, &mut progress).await;
     let reached = context.dialling(work).await;
+    drop(progress);
     if reached.is_ok() || context.output.is_json() {
         context.output.print(&report)?;
     }
@@ -41,7 +47,12 @@ pub(super) async fn run(context: &Context, args: &PunchArgs) -> Outcome {
 }
 
 /// Fills in the report as far as it gets.
-async fn punch(endpoint: &Endpoint, args: &PunchArgs, report: &mut Report) -> Result<(), Failure> {
+async fn punch(
+    endpoint: &Endpoint,
+    args: &PunchArgs,
+    report: &mut Report,
+    progress: &mut Progress,
+) -> Result<(), Failure> {
     report.failed("sign-in", "not-signed-in");
     // The clock of connect starts after both.
     let resolve = endpoint.resolve(&args.peer);
@@ -59,7 +70,7 @@ async fn punch(endpoint: &Endpoint, args: &PunchArgs, report: &mut Report) -> Re
     })?;
     let mut echo = FirstByte::wait(&connection, began).await;
     report.first_byte_ms = echo.as_ref().map(|echo| ms(echo.after));
-    let is_direct = wait_direct(&connection, args.wait_direct).await;
+    let is_direct = wait_direct(&connection, args.wait_direct, progress).await;
     if let (true, Some(echo)) = (is_direct, &mut echo) {
         // A path counts when data of ours has gone over it and come back.
         echo.again().await;
@@ -96,7 +107,8 @@ impl FirstByte {
 }
 
 /// Waits for a direct path, or until it is clear that there is none; whether there is one.
-async fn wait_direct(connection: &Connection, at_most: Duration) -> bool {
+async fn wait_direct(connection: &Connection, at_most: Duration, progress: &mut Progress) -> bool {
+    let began = Instant::now();
     let mut changes = connection.path_changes();
     let settled = async {
         tokio::select! {
@@ -104,7 +116,34 @@ async fn wait_direct(connection: &Connection, at_most: Duration) -> bool {
             _ = connection.settled() => (),
         }
     };
-    // Whichever way it ends, the path in use is the answer.
-    let _ = timeout(at_most, settled).await;
+    let telling = async {
+        let mut ticks = interval(PROGRESS);
+        // The first tick comes at once, and most are direct before the second.
+        ticks.tick().await;
+        loop {
+            ticks.tick().await;
+            progress.show(looking(connection, began.elapsed()));
+        }
+    };
+    tokio::select! {
+        // Whichever way it ends, the path in use is the answer.
+        _ = timeout(at_most, settled) => (),
+        () = telling => (),
+    }
     connection.path().is_direct()
+}
+
+/// What is being done to find a direct path, in a line.
+fn looking(connection: &Connection, since: Duration) -> String {
+    let seconds = since.as_secs_f64();
+    let search = connection.outcome().search;
+    match search.strategy {
+        Some(_) if search.ended.is_none() => format!(
+            "works over the relay; searching for a port, {} packets sent, {seconds:.0} s",
+            search.packets
+        ),
+        Some(_) | None => {
+            format!("works over the relay; looking for a direct path, {seconds:.0} s")
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::support::{Server, assert_keys, gimlet, objects, once};
 
-const PUNCH_KEYS: [&str; 15] = [
+const PUNCH_KEYS: [&str; 16] = [
     "peer",
     "path",
     "strategy",

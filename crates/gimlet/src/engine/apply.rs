@@ -30,6 +30,7 @@ impl Engine {
             self.apply(addr, event, now);
         }
         self.transmit(addr, now);
+        self.tell_search(addr);
         self.schedule(addr);
     }
 

@@ -262,6 +262,19 @@ impl Engine {
         self.leave_search(addr, now);
     }
 
+    /// Lets callers see how far a search is.
+    pub(super) fn tell_search(&mut self, addr: VirtualAddr) {
+        if self.searches.current != Some(addr) {
+            return;
+        }
+        if let Some(entry) = self.entries.get(&addr) {
+            let search = entry.session.agent.outcome().search;
+            entry.peer.facts.send_if_modified(|facts| {
+                std::mem::replace(&mut facts.outcome.search, search) != search
+            });
+        }
+    }
+
     /// How our NAT gives out ports, as far as it is known besides its class.
     fn port_knowledge(&self) -> PortKnowledge {
         self.discovery.port_knowledge()

@@ -28,6 +28,8 @@ pub(crate) struct Report {
     pub(crate) failed_stage: Option<&'static str>,
     pub(crate) reason: Option<&'static str>,
     pub(crate) sign_in_ms: Option<f64>,
+    /// What a search for a port took, if there was one.
+    pub(crate) search: Option<Search>,
     /// The reason in a sentence.
     #[serde(skip)]
     pub(crate) because: Option<String>,
@@ -37,6 +39,14 @@ pub(crate) struct Report {
     /// Whether the user wants no direct path.
     #[serde(skip)]
     pub(crate) relay_only: bool,
+}
+
+/// A search for a port, this side's part.
+#[derive(Debug, Serialize)]
+pub(crate) struct Search {
+    pub(crate) rounds: u32,
+    pub(crate) packets: u32,
+    pub(crate) sockets: u32,
 }
 
 impl Report {
@@ -73,9 +83,20 @@ impl Report {
         self.direct_ms = timings.direct.map(ms);
         self.nat_local = Some(nat_local);
         self.nat_remote = Some(nat_remote);
+        let search = connection.outcome().search;
+        self.search = (search.rounds > 0).then_some(Search {
+            rounds: search.rounds,
+            packets: search.packets,
+            sockets: search.sockets,
+        });
         self.failed_stage = failure.map(|failure| failure.stage.name());
         self.reason = failure.map(|failure| failure.reason.name());
         self.because = failure.map(|failure| failure.reason.to_string());
+        if failure.is_none() && !path.is_direct() {
+            self.failed("checks", "timed-out");
+            self.because =
+                Some("none was found in the time given; --wait-direct gives more".into());
+        }
     }
 }
 
@@ -111,6 +132,13 @@ impl fmt::Display for Report {
             if let Some(ms) = ms {
                 writeln!(f, "  {what:<22} {ms:>8.1} ms")?;
             }
+        }
+        if let Some(search) = &self.search {
+            let (rounds, packets) = (search.rounds, search.packets);
+            writeln!(
+                f,
+                "  searched for a port: {packets} packets in {rounds} rounds"
+            )?;
         }
         let unknown = NatClass::default();
         write!(

@@ -1,0 +1,47 @@
+//! One line on the terminal that says what is going on, rewritten in place and gone at the end.
+
+use std::fmt;
+use std::io::{IsTerminal, Write};
+
+use crate::output::Output;
+
+/// Shows nothing where standard error is no terminal, or nobody wants to read.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    shown: bool,
+    enabled: bool,
+}
+
+/// Back to the first column, and the line cleared from there.
+const CLEAR: &str = "\r\x1b[K";
+
+impl Progress {
+    pub(crate) fn new(output: &Output) -> Self {
+        Self {
+            shown: false,
+            enabled: output.talks() && std::io::stderr().is_terminal(),
+        }
+    }
+
+    /// Puts `text` in place of what was shown. It should fit in 79 columns.
+    pub(crate) fn show(&mut self, text: impl fmt::Display) {
+        if self.enabled {
+            self.shown = true;
+            self.write(format_args!("{CLEAR}{text}"));
+        }
+    }
+
+    fn write(&self, text: fmt::Arguments<'_>) {
+        let mut out = std::io::stderr().lock();
+        // Nobody can be told that standard error is gone.
+        let _ = out.write_fmt(text).and_then(|()| out.flush());
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.shown {
+            self.write(format_args!("{CLEAR}"));
+        }
+    }
+}
