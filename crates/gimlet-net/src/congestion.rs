@@ -15,21 +15,38 @@ use quinn_proto::RttEstimator;
 
 /// Counts the path changes of one peer; shared by all connections with it.
 #[derive(Debug)]
-pub struct PathEpoch(AtomicU64);
+pub struct PathEpoch {
+    changes: AtomicU64,
+    /// Packets that shall leave however full the window is.
+    urgent: AtomicU64,
+}
 
 impl PathEpoch {
     /// The first path.
     pub fn new() -> Arc<Self> {
-        Arc::new(Self(AtomicU64::new(0)))
+        Arc::new(Self {
+            changes: AtomicU64::new(0),
+            urgent: AtomicU64::new(0),
+        })
     }
 
     /// Packets go another way from now on.
     pub fn advance(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Lets each connection send a packet now, however full its window is. What fills it may be lost;
+    /// that is known only after something is acknowledged.
+    pub fn make_way(&self) {
+        self.urgent.fetch_add(1, Ordering::Relaxed);
     }
 
     fn current(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    fn urgent(&self) -> u64 {
+        self.urgent.load(Ordering::Relaxed)
     }
 }
 
@@ -51,6 +68,7 @@ impl ControllerFactory for RestartingFactory {
         Box::new(Restarting {
             controller: self.inner.clone().build(now, current_mtu),
             seen: self.epoch.current(),
+            urgent: self.epoch.urgent(),
             started_at: None,
             in_flight: 0,
             stale: 0,
@@ -65,6 +83,8 @@ struct Restarting {
     controller: Box<dyn Controller>,
     /// The epoch that `controller` belongs to.
     seen: u64,
+    /// How often way was made, until something left.
+    urgent: u64,
     /// When that epoch was noticed; `None` in the first.
     started_at: Option<Instant>,
     /// Bytes in flight, as far as quinn tells.
@@ -100,6 +120,7 @@ impl Restarting {
 impl Controller for Restarting {
     fn on_sent(&mut self, now: Instant, bytes: u64, last_packet_number: u64) {
         self.notice_epoch(now);
+        self.urgent = self.factory.epoch.urgent();
         self.in_flight += bytes;
         self.controller.on_sent(now, bytes, last_packet_number);
     }
@@ -158,10 +179,14 @@ impl Controller for Restarting {
     }
 
     fn window(&self) -> u64 {
-        if self.factory.epoch.current() == self.seen {
-            self.controller.window() + self.stale
-        } else {
-            self.controller.initial_window() + self.in_flight
+        let window = match self.factory.epoch.current() == self.seen {
+            true => self.controller.window() + self.stale,
+            false => self.controller.initial_window() + self.in_flight,
+        };
+        match self.factory.epoch.urgent() == self.urgent {
+            true => window,
+            // One packet and the beginning of another: quinn rounds to whole ones.
+            false => window.max(self.in_flight + 2 * u64::from(self.mtu)),
         }
     }
 
@@ -252,6 +277,18 @@ mod tests {
         epoch: Arc<PathEpoch>,
         controller: Box<dyn Controller>,
         now: Instant,
+    }
+
+    #[test]
+    fn way_is_made_for_one_packet_through_a_full_window() {
+        let mut t = Bench::new();
+        let full = t.controller.initial_window() / PACKET + 1;
+        t.send(full);
+        let window = t.controller.window();
+        t.epoch.make_way();
+        assert!(t.controller.window() >= (full + 1) * PACKET);
+        t.send(1);
+        assert_eq!(t.controller.window(), window);
     }
 
     impl Bench {

@@ -153,8 +153,6 @@ impl Peer {
     /// Packets come through again after nothing did for some time.
     pub(crate) fn recovered(&self, after: Duration) {
         if after >= INTERRUPTION {
-            // What filled the window is lost, but counts as under way until something is answered,
-            // and nothing can be sent that would be.
             self.link.epoch().advance();
         }
         self.nudge();
@@ -162,6 +160,7 @@ impl Peer {
 
     /// Lets every connection find out now what was lost while nothing came through.
     fn nudge(&self) {
+        self.link.epoch().make_way();
         self.connections().iter().for_each(transport::nudge);
     }
 
