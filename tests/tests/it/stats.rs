@@ -1,6 +1,6 @@
 //! What reaches the server's statistics, with the whole stack.
 
-use gimlet::stats::{NatKind, Reached, Summary};
+use gimlet::stats::{NatKind, PairRow, Reached, Summary};
 use gimlet::{EndpointEvent, Strategy};
 use gimlet_server::Config;
 use gimlet_sim::NatConfig;
@@ -30,6 +30,8 @@ async fn a_direct_session_is_one_attempt_with_the_time_of_every_stage() {
     assert!((80..=100).contains(&ms(Reached::Connected)), "{stats:#?}");
     assert!((120..=150).contains(&ms(Reached::Direct)), "{stats:#?}");
     assert_eq!(stats.strategies[0].strategy, Strategy::Reflexive);
+    let kinds = |pair: &PairRow| [pair.local, pair.remote];
+    assert_eq!(kinds(&stats.pairs[0]), [NatKind::Strict; 2]);
     assert_eq!(stats.introductions.accepted, 1);
     assert_eq!(pair.server.handle.stats().all.attempts, 1);
 }
@@ -51,7 +53,8 @@ async fn a_pair_that_stays_relayed_is_one_attempt_with_its_reason() {
     assert_eq!(stats.all.stage(Reached::Connected).count, 1);
     assert_eq!(stats.all.stage(Reached::Direct).count, 0);
     assert_eq!(stats.failures.len(), 1);
-    assert_ne!(stats.pairs[0].local, NatKind::Strict);
+    let kinds = |pair: &PairRow| [pair.local, pair.remote];
+    assert_eq!(kinds(&stats.pairs[0]), [NatKind::Random; 2]);
 }
 
 #[tokio::test(start_paused = true)]

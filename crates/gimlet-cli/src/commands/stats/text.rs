@@ -147,7 +147,10 @@ fn percent(count: u64, of: u64) -> String {
     match of {
         0 => "-".to_owned(),
         // One in a thousand is as much as anybody reads out of it; an exact hundred stays one.
-        of => format!("{:.1} %", (count * 1000 / of) as f64 / 10.0),
+        of => {
+            let thousandths = u128::from(count) * 1000 / u128::from(of);
+            format!("{}.{} %", thousandths / 10, thousandths % 10)
+        }
     }
 }
 
@@ -216,6 +219,20 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn a_server_may_say_any_number() {
+        let mut summary = summary();
+        summary.all.attempts = 1;
+        summary.all.stages[1].count = u64::MAX;
+        summary.ignored = u64::MAX;
+        let whose = Whose::Server {
+            counted_s: u64::MAX,
+        };
+        let summary = &summary;
+        let text = Tables { whose, summary }.to_string();
+        assert!(text.contains("of 1"), "{text}");
     }
 
     #[test]
