@@ -95,6 +95,8 @@ impl Engine {
         discovery.started_at = Some(now);
         discovery.prober = Some(Prober::new(plan, rand::random(), now));
         self.drive_discovery();
+        // What needs no answer can be told at once.
+        self.announce_candidates();
     }
 
     /// Asks everything anew: this host may be somewhere else.
