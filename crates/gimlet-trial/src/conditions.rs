@@ -15,6 +15,8 @@ pub struct Conditions {
     pub jitter: Duration,
     /// Mappings a second, on average, that other hosts make on every router.
     pub crowd_per_s: u32,
+    /// 1 or 2. With one, a NAT that maps by address looks like one that maps for everybody.
+    pub server_addresses: u8,
 }
 
 /// How long a packet travels one way.
@@ -35,6 +37,7 @@ impl Conditions {
             loss,
             jitter: Duration::from_millis(10),
             crowd_per_s: 3,
+            server_addresses: 2,
         }
     }
 
@@ -45,11 +48,12 @@ impl Conditions {
             loss,
             jitter: Duration::ZERO,
             crowd_per_s: 3,
+            server_addresses: 2,
         }
     }
 
     /// The uplinks of dialer, acceptor and server in one trial.
-    pub(super) fn uplinks(&self, dice: &mut Rng) -> [LinkConfig; 3] {
+    pub(crate) fn uplinks(&self, dice: &mut Rng) -> [LinkConfig; 3] {
         let jitter = dice.span(self.jitter);
         std::array::from_fn(|_| LinkConfig {
             delay: match self.delay {

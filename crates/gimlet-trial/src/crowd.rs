@@ -10,7 +10,7 @@ const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 88, 99, 1));
 
 /// Other hosts, each with its own rhythm.
 #[derive(Debug)]
-pub(super) struct Crowd {
+pub(crate) struct Crowd {
     dice: Rng,
     /// On average half of this between two mappings; `None` for nobody.
     longest_gap: Option<Duration>,
@@ -26,7 +26,7 @@ struct Member {
 }
 
 impl Crowd {
-    pub(super) fn new(hosts: Vec<HostId>, per_s: u32, mut dice: Rng, now: Instant) -> Self {
+    pub(crate) fn new(hosts: Vec<HostId>, per_s: u32, mut dice: Rng, now: Instant) -> Self {
         let longest_gap = (per_s > 0).then(|| Duration::from_secs(2) / per_s);
         let member = |host| Member {
             host,
@@ -44,12 +44,12 @@ impl Crowd {
         }
     }
 
-    pub(super) fn next_at(&self) -> Option<Instant> {
+    pub(crate) fn next_at(&self) -> Option<Instant> {
         self.members.iter().map(|member| member.next_at).min()
     }
 
     /// Lets everybody send whose time has come.
-    pub(super) fn act(&mut self, net: &mut Net, now: Instant) {
+    pub(crate) fn act(&mut self, net: &mut Net, now: Instant) {
         let Some(longest_gap) = self.longest_gap else {
             return;
         };

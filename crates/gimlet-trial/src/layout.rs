@@ -7,43 +7,46 @@ use gimlet_sim::{HostId, Layer, LinkConfig, Net, RouterKind};
 
 use crate::Site;
 
-/// Where the server is.
-pub(super) const SERVER_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
+/// Where the server is; the second one only if it has two.
+pub(crate) const SERVER_IPS: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)),
+    IpAddr::V4(Ipv4Addr::new(198, 51, 100, 2)),
+];
 
 /// The ports on which it answers STUN.
-pub(super) const STUN_PORTS: [u16; 2] = [3478, 3479];
+pub(crate) const STUN_PORTS: [u16; 2] = [3478, 3479];
 
-/// The server's STUN endpoints.
-pub(super) fn stun_servers() -> [SocketAddr; 2] {
-    STUN_PORTS.map(|port| SocketAddr::new(SERVER_IP, port))
+/// The STUN endpoints of the server's first address.
+pub(crate) fn stun_servers() -> [SocketAddr; 2] {
+    STUN_PORTS.map(|port| SocketAddr::new(SERVER_IPS[0], port))
 }
 
 /// One side's part of the network.
 #[derive(Debug)]
-pub(super) struct Ground {
-    pub(super) host: HostId,
-    pub(super) ip: IpAddr,
+pub(crate) struct Ground {
+    pub(crate) host: HostId,
+    pub(crate) ip: IpAddr,
     /// A host behind each NAT that stands for everybody else there.
-    pub(super) crowd: Vec<HostId>,
+    pub(crate) crowd: Vec<HostId>,
 }
 
 /// The network of a trial.
-pub(super) struct Layout {
-    pub(super) net: Net,
-    pub(super) server: HostId,
-    pub(super) grounds: [Ground; 2],
+pub(crate) struct Layout {
+    pub(crate) net: Net,
+    pub(crate) server: HostId,
+    pub(crate) grounds: [Ground; 2],
 }
 
 impl Layout {
     /// Lays out two sites and the server. The uplinks are those of dialer, acceptor and server.
-    pub(super) fn new(
+    pub(crate) fn new(
         seed: u64,
         sites: [Site; 2],
         uplinks: &[LinkConfig; 3],
         start: Instant,
     ) -> Self {
         let mut net = Net::new(seed, start);
-        let server = net.add_host(None, vec![SERVER_IP], uplinks[2].clone());
+        let server = net.add_host(None, SERVER_IPS.to_vec(), uplinks[2].clone());
         let grounds = [0, 1].map(|who| {
             let uplink = uplinks[usize::from(who)].clone();
             ground(&mut net, who, sites[usize::from(who)], uplink)

@@ -16,7 +16,7 @@ const ACK_DELAY: Duration = Duration::from_millis(25);
 
 /// Something for the other side.
 #[derive(Debug)]
-pub(super) enum Letter {
+pub(crate) enum Letter {
     /// The other side, as the server introduces it.
     Introduction(Vec<Candidate>, NatClass),
     /// What the other side tells for a search, and from where the server hears it.
@@ -56,7 +56,7 @@ impl Eq for Parcel {}
 
 /// The server's mail between the two sides.
 #[derive(Debug)]
-pub(super) struct Post {
+pub(crate) struct Post {
     /// One way between each side and the server.
     legs: [Duration; 2],
     jitter: Duration,
@@ -70,7 +70,7 @@ pub(super) struct Post {
 }
 
 impl Post {
-    pub(super) fn new(uplinks: &[LinkConfig; 3], loss: f64, dice: Rng) -> Self {
+    pub(crate) fn new(uplinks: &[LinkConfig; 3], loss: f64, dice: Rng) -> Self {
         let [dialer, acceptor, server] = uplinks;
         Self {
             legs: [dialer, acceptor].map(|side| side.delay + server.delay),
@@ -84,12 +84,12 @@ impl Post {
     }
 
     /// One round trip between a side and the server.
-    pub(super) fn round_trip(&self, who: usize) -> Duration {
+    pub(crate) fn round_trip(&self, who: usize) -> Duration {
         2 * self.legs[who]
     }
 
     /// Sends a control message.
-    pub(super) fn tell(&mut self, to: usize, letter: Letter, now: Instant) {
+    pub(crate) fn tell(&mut self, to: usize, letter: Letter, now: Instant) {
         let mut at = now;
         for leg in [1 - to, to] {
             while self.dice.chance(self.loss) {
@@ -103,7 +103,7 @@ impl Post {
     }
 
     /// Relays a datagram, if it is not lost.
-    pub(super) fn relay(&mut self, to: usize, datagram: Vec<u8>, now: Instant) {
+    pub(crate) fn relay(&mut self, to: usize, datagram: Vec<u8>, now: Instant) {
         let lost = self.dice.chance(self.loss) || self.dice.chance(self.loss);
         if !lost {
             let at = now + self.travel(1 - to) + self.travel(to);
@@ -112,12 +112,12 @@ impl Post {
     }
 
     /// When the next letter arrives.
-    pub(super) fn next_at(&self) -> Option<Instant> {
+    pub(crate) fn next_at(&self) -> Option<Instant> {
         self.under_way.peek().map(|Reverse(parcel)| parcel.at)
     }
 
     /// The next letter that has arrived, and for whom.
-    pub(super) fn poll(&mut self, now: Instant) -> Option<(usize, Letter)> {
+    pub(crate) fn poll(&mut self, now: Instant) -> Option<(usize, Letter)> {
         self.next_at().filter(|&at| at <= now)?;
         let Reverse(parcel) = self.under_way.pop()?;
         Some((parcel.to, parcel.letter))

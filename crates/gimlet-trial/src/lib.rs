@@ -18,6 +18,7 @@ mod layout;
 mod letters;
 mod peer;
 mod play;
+mod probing;
 mod site;
 mod tally;
 mod world;

@@ -5,62 +5,67 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use gimlet_proto::candidate::{Candidate, CandidateKind, NatClass};
+use gimlet_proto::nat::Report;
 use gimlet_proto::secret::Credentials;
 use gimlet_proto::stun::{fragment_of, transaction_of};
-use gimlet_proto::traversal::{Agent, Config, Event, Family, Role, Route, SocketId};
+use gimlet_proto::traversal::{Agent, Config, Event, Family, PortKnowledge, Role, Route, SocketId};
 use gimlet_sim::{HostId, Rng};
 
-use crate::layout::{Ground, SERVER_IP};
+use crate::layout::{Ground, SERVER_IPS};
+use crate::probing::Probing;
 
 /// Who.
-pub(super) const DIALER: usize = 0;
+pub(crate) const DIALER: usize = 0;
 /// See [`DIALER`].
-pub(super) const ACCEPTOR: usize = 1;
+pub(crate) const ACCEPTOR: usize = 1;
 
 /// Where an operating system's own choice of ports begins, and how many there are.
 const EPHEMERAL: (u16, u64) = (32_768, 28_232);
 
 /// What a side has sent directly so far, in datagrams.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Sent {
+pub(crate) struct Sent {
     /// In all.
-    pub(super) total: u32,
+    pub(crate) total: u32,
     /// To ports that the other side neither announced nor was heard from, and to the server to learn
     /// how fresh sockets are seen.
-    pub(super) searching: u32,
+    pub(crate) searching: u32,
     /// To hosts that the other side neither announced nor was heard from. There must be none.
-    pub(super) astray: u32,
+    pub(crate) astray: u32,
     /// Most in any one second.
-    pub(super) busiest_second: u32,
+    pub(crate) busiest_second: u32,
 }
 
 /// One side.
-pub(super) struct Peer {
-    pub(super) host: HostId,
-    pub(super) agent: Agent,
-    pub(super) nat: NatClass,
+pub(crate) struct Peer {
+    pub(crate) host: HostId,
+    pub(crate) agent: Agent,
+    /// What it knows of its NAT.
+    pub(crate) nat: NatClass,
+    pub(crate) ports_known: PortKnowledge,
+    pub(crate) probing: Option<Probing>,
     ip: IpAddr,
     ports: BTreeMap<SocketId, u16>,
     next_socket: u16,
     dice: Rng,
     /// How the server sees the first socket.
-    pub(super) reflexive: Option<SocketAddr>,
+    pub(crate) reflexive: Option<SocketAddr>,
     /// From where QUIC is taken.
     allowed: BTreeSet<(SocketId, SocketAddr)>,
     /// Endpoints the other side announced or was heard from.
     known: BTreeSet<SocketAddr>,
     /// Since when a direct path is selected.
-    pub(super) direct_since: Option<Instant>,
+    pub(crate) direct_since: Option<Instant>,
     /// The attempt failed, as far as it is known by now.
-    pub(super) given_up: bool,
-    pub(super) sent: Sent,
+    pub(crate) given_up: bool,
+    pub(crate) sent: Sent,
     /// When the datagrams of the last second were sent.
     last_second: VecDeque<Instant>,
     /// A datagram of data arrived over a direct path.
-    pub(super) got_data: bool,
+    pub(crate) got_data: bool,
 }
 
-pub(super) fn credentials(who: usize) -> Credentials {
+pub(crate) fn credentials(who: usize) -> Credentials {
     let byte = if who == DIALER { 1 } else { 2 };
     Credentials {
         fragment: [byte; 8],
@@ -69,13 +74,7 @@ pub(super) fn credentials(who: usize) -> Credentials {
 }
 
 impl Peer {
-    pub(super) fn new(
-        who: usize,
-        ground: &Ground,
-        nat: NatClass,
-        mut dice: Rng,
-        now: Instant,
-    ) -> Self {
+    pub(crate) fn new(who: usize, ground: &Ground, mut dice: Rng, now: Instant) -> Self {
         let role = match who {
             DIALER => Role::Controlling,
             _ => Role::Controlled,
@@ -96,7 +95,9 @@ impl Peer {
         let mut peer = Self {
             host: ground.host,
             agent,
-            nat,
+            nat: NatClass::default(),
+            ports_known: PortKnowledge::default(),
+            probing: None,
             ip: ground.ip,
             ports: BTreeMap::new(),
             next_socket: 0,
@@ -115,7 +116,7 @@ impl Peer {
     }
 
     /// Binds one more socket to a port as an operating system chooses it.
-    pub(super) fn open_socket(&mut self) -> SocketId {
+    pub(crate) fn open_socket(&mut self) -> SocketId {
         let port = loop {
             let port = EPHEMERAL.0 + self.dice.below(EPHEMERAL.1) as u16;
             if !self.ports.values().any(|taken| *taken == port) {
@@ -129,28 +130,38 @@ impl Peer {
     }
 
     /// Closes sockets.
-    pub(super) fn close_sockets(&mut self, sockets: &[SocketId]) {
+    pub(crate) fn close_sockets(&mut self, sockets: &[SocketId]) {
         self.ports.retain(|id, _| !sockets.contains(id));
     }
 
     /// The port a socket is bound to; `None` once it is closed.
-    pub(super) fn port_of(&self, socket: SocketId) -> Option<u16> {
+    pub(crate) fn port_of(&self, socket: SocketId) -> Option<u16> {
         self.ports.get(&socket).copied()
     }
 
     /// Where a socket is bound; `None` once it is closed.
-    pub(super) fn address_of(&self, socket: SocketId) -> Option<SocketAddr> {
+    pub(crate) fn address_of(&self, socket: SocketId) -> Option<SocketAddr> {
         Some(SocketAddr::new(self.ip, self.port_of(socket)?))
     }
 
     /// The socket bound there.
-    pub(super) fn socket_at(&self, addr: SocketAddr) -> Option<SocketId> {
+    pub(crate) fn socket_at(&self, addr: SocketAddr) -> Option<SocketId> {
         let bound = |(_, port): &(_, &u16)| **port == addr.port();
         self.ports.iter().find(bound).map(|(id, _)| *id)
     }
 
+    /// Takes what probing has found.
+    pub(crate) fn learn(&mut self, report: &Report) {
+        self.nat = report.class;
+        self.reflexive = report.reflexive_v4;
+        self.ports_known = PortKnowledge {
+            step: report.step,
+            block: report.block,
+        };
+    }
+
     /// What this side announces.
-    pub(super) fn candidates(&self) -> Vec<Candidate> {
+    pub(crate) fn candidates(&self) -> Vec<Candidate> {
         let host = self.address_of(SocketId(0)).map(|addr| Candidate {
             kind: CandidateKind::Host,
             addr,
@@ -165,22 +176,22 @@ impl Peer {
     }
 
     /// The other side announced these.
-    pub(super) fn note_announced(&mut self, candidates: &[Candidate]) {
+    pub(crate) fn note_announced(&mut self, candidates: &[Candidate]) {
         self.known.extend(candidates.iter().map(|c| c.addr));
     }
 
     /// The other side was heard from there.
-    pub(super) fn note_heard(&mut self, remote: SocketAddr) {
+    pub(crate) fn note_heard(&mut self, remote: SocketAddr) {
         self.known.insert(remote);
     }
 
     /// Whether a datagram is for the agent, as the engine tells sessions apart.
-    pub(super) fn is_for_agent(&self, who: usize, datagram: &[u8]) -> bool {
+    pub(crate) fn is_for_agent(&self, who: usize, datagram: &[u8]) -> bool {
         fragment_of(datagram) == Some(credentials(who).fragment)
             || transaction_of(datagram).is_some_and(|id| self.agent.owns(&id))
     }
 
-    pub(super) fn count_sent(&mut self, remote: SocketAddr, now: Instant) {
+    pub(crate) fn count_sent(&mut self, remote: SocketAddr, now: Instant) {
         self.sent.total += 1;
         self.last_second.push_back(now);
         while self
@@ -191,7 +202,7 @@ impl Peer {
             self.last_second.pop_front();
         }
         self.sent.busiest_second = self.sent.busiest_second.max(self.last_second.len() as u32);
-        if remote.ip() == SERVER_IP {
+        if SERVER_IPS.contains(&remote.ip()) {
             self.sent.searching += 1;
         } else if !self.known.contains(&remote) {
             self.sent.searching += 1;
@@ -200,11 +211,11 @@ impl Peer {
         }
     }
 
-    pub(super) fn takes_quic(&self, socket: SocketId, remote: SocketAddr) -> bool {
+    pub(crate) fn takes_quic(&self, socket: SocketId, remote: SocketAddr) -> bool {
         self.allowed.contains(&(socket, remote))
     }
 
-    pub(super) fn note(&mut self, event: Event, now: Instant) {
+    pub(crate) fn note(&mut self, event: Event, now: Instant) {
         match event {
             Event::Allowed { socket, remote } => {
                 self.allowed.insert((socket, remote));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gimlet_proto::traversal::{Failure, Strategy};
 
-use crate::peer::DIALER;
+use crate::peer::{ACCEPTOR, DIALER};
 use crate::world::World;
 use crate::{Conditions, Site};
 
@@ -37,6 +37,8 @@ pub struct Trial {
     pub searching: [u32; 2],
     /// Of these, those to such hosts. Always 0.
     pub astray: u32,
+    /// Sides whose prober was wrong about mapping or allocation.
+    pub misjudged: u32,
     /// The most that a side sent within a second.
     pub busiest_second: u32,
 }
@@ -44,6 +46,10 @@ pub struct Trial {
 /// Plays one trial: `sites` are the dialer's and the acceptor's.
 pub fn play(seed: u64, sites: [Site; 2], conditions: &Conditions) -> Trial {
     let mut world = World::new(seed, sites, conditions);
+    let misjudged = [DIALER, ACCEPTOR]
+        .into_iter()
+        .filter(|&who| sites[who].is_misjudged(world.peers[who].nat))
+        .count();
     world.introduce();
     let deadline = world.dialed_at + PATIENCE;
     world.run_until(deadline, |world| is_direct(world) || is_over(world));
@@ -70,6 +76,7 @@ pub fn play(seed: u64, sites: [Site; 2], conditions: &Conditions) -> Trial {
         sent: sent.map(|s| s.total),
         searching: sent.map(|s| s.searching),
         astray: sent.map(|s| s.astray).into_iter().sum(),
+        misjudged: misjudged as u32,
         busiest_second: sent[0].busiest_second.max(sent[1].busiest_second),
     }
 }

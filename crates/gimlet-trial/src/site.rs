@@ -1,17 +1,11 @@
 //! The sites that are tried against each other.
 
-use std::net::SocketAddr;
-
 use gimlet_proto::candidate::{self, Behaviour, NatClass};
-use gimlet_proto::traversal::PortKnowledge;
 use gimlet_sim::{
     Allocation, Family, Filtering, FirewallConfig, Layer, Mapping, NatConfig, SiteClass,
 };
 
-use crate::layout::SERVER_IP;
-
-/// The lowest port that the simulator's NATs give out; blocks are counted from there.
-const LOWEST_PORT: u16 = 1024;
+use crate::layout::SERVER_IPS;
 
 /// What stands between a host and the internet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -195,7 +189,7 @@ impl Site {
             Self::SymSeq => nat(Apdm, Apdf, Sequential { step: 1 }),
             Self::SymBlock => nat(Apdm, Apdf, RandomBlock { size: 1_024 }),
             Self::SymRandom => nat(Apdm, Apdf, Random),
-            Self::ServerOnly => vec![Layer::Firewall(FirewallConfig::udp_only_to([SERVER_IP]))],
+            Self::ServerOnly => vec![Layer::Firewall(FirewallConfig::udp_only_to(SERVER_IPS))],
             Self::Blocked => vec![Layer::Firewall(FirewallConfig::block_udp())],
         }
     }
@@ -204,6 +198,16 @@ impl Site {
     pub fn class(self) -> SiteClass {
         let layers = self.layers();
         gimlet_sim::Site { layers }.class(Family::V4)
+    }
+
+    /// Whether a verdict names another mapping than this site's, or another allocation where mappings
+    /// depend on the destination. Not to know is no mistake.
+    pub(crate) fn is_misjudged(self, verdict: NatClass) -> bool {
+        let truth = self.truth();
+        let wrong_mapping = verdict.mapping.is_some_and(|m| Some(m) != truth.mapping);
+        let dependent = truth.mapping != Some(Behaviour::EndpointIndependent);
+        let other = |a| Some(a) != truth.allocation;
+        wrong_mapping || dependent && verdict.allocation.is_some_and(other)
     }
 
     /// What a faultless prober would find out.
@@ -239,26 +243,6 @@ impl Site {
             }),
             hairpin: Some(hairpin),
         }
-    }
-}
-
-impl Site {
-    /// What a faultless prober would find out about the ports, for a host whose first mapping is
-    /// `seen`.
-    pub(super) fn ports(self, seen: SocketAddr) -> PortKnowledge {
-        let layers = self.layers();
-        let Some(Layer::Nat(nat)) = layers.last() else {
-            return PortKnowledge::default();
-        };
-        let (step, block) = match nat.allocation {
-            Allocation::Preserving | Allocation::Random => (None, None),
-            Allocation::Sequential { step } => (i16::try_from(step).ok(), None),
-            Allocation::RandomBlock { size } => {
-                let first = seen.port() - (seen.port() - LOWEST_PORT) % size;
-                (None, Some((first, first.saturating_add(size - 1))))
-            }
-        };
-        PortKnowledge { step, block }
     }
 }
 

@@ -22,6 +22,7 @@ pub struct Tally {
     failures: BTreeMap<&'static str, u32>,
     searched: u32,
     astray: u32,
+    misjudged: u32,
     busiest_second: u32,
 }
 
@@ -68,6 +69,8 @@ pub struct Figures {
     pub searched: u32,
     /// Datagrams to hosts that were neither announced nor heard from.
     pub astray: u32,
+    /// Sides whose prober was wrong about mapping or allocation.
+    pub misjudged: u32,
     /// The most datagrams that a side sent within a second in any trial.
     pub busiest_second: u32,
 }
@@ -89,6 +92,7 @@ impl Tally {
         }
         self.searched += u32::from(trial.searching.iter().any(|sent| *sent > 0));
         self.astray += trial.astray;
+        self.misjudged += trial.misjudged;
         self.busiest_second = self.busiest_second.max(trial.busiest_second);
     }
 
@@ -108,6 +112,7 @@ impl Tally {
         }
         self.searched += other.searched;
         self.astray += other.astray;
+        self.misjudged += other.misjudged;
         self.busiest_second = self.busiest_second.max(other.busiest_second);
     }
 
@@ -131,6 +136,7 @@ impl Tally {
             failures: self.failures.clone(),
             searched: self.searched,
             astray: self.astray,
+            misjudged: self.misjudged,
             busiest_second: self.busiest_second,
         }
     }

@@ -3,42 +3,36 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use gimlet_proto::stun::{
-    TransactionId, answer_binding, decode_binding_response, encode_binding_request,
-};
 use gimlet_proto::traversal::{Agent, Event, Route, SearchFacts, SocketId, Transmit};
 use gimlet_sim::{Delivery, HostId, Net, Rng};
 
 use crate::crowd::Crowd;
-use crate::layout::{Layout, SERVER_IP, stun_servers};
+use crate::layout::{Layout, SERVER_IPS, stun_servers};
 use crate::letters::{Letter, Post};
 use crate::peer::{ACCEPTOR, DIALER, Peer, credentials};
 use crate::{Conditions, Site};
-
-/// How often a peer asks the server how it sees it; at 2 % loss, one in a million stays ignorant.
-const QUESTIONS: u8 = 4;
 
 /// A datagram of data as far as this world is concerned: not STUN, and as long as QUIC's first.
 const DATA: [u8; 1200] = [0x40; 1200];
 
 /// A trial under way.
-pub(super) struct World {
+pub(crate) struct World {
     net: Net,
     server: HostId,
     post: Post,
     crowd: Crowd,
-    sites: [Site; 2],
-    pub(super) peers: [Peer; 2],
-    pub(super) now: Instant,
+    pub(crate) server_addresses: u8,
+    pub(crate) peers: [Peer; 2],
+    pub(crate) now: Instant,
     /// When the dialer asked for the introduction.
-    pub(super) dialed_at: Instant,
+    pub(crate) dialed_at: Instant,
     /// When the dialer knew the acceptor's candidates, the last to know any.
-    pub(super) exchanged_at: Option<Instant>,
+    pub(crate) exchanged_at: Option<Instant>,
 }
 
 impl World {
     /// Lays everything out. Both peers know how the server sees them then.
-    pub(super) fn new(seed: u64, sites: [Site; 2], conditions: &Conditions) -> Self {
+    pub(crate) fn new(seed: u64, sites: [Site; 2], conditions: &Conditions) -> Self {
         let now = Instant::now();
         let mut dice = Rng::derive(seed, 1);
         let uplinks = conditions.uplinks(&mut dice);
@@ -55,37 +49,22 @@ impl World {
             crowd: Crowd::new(crowd, conditions.crowd_per_s, Rng::derive(seed, 3), now),
             peers: [DIALER, ACCEPTOR].map(|who| {
                 let dice = Rng::derive(seed, 4 + who as u64);
-                Peer::new(who, &grounds[who], sites[who].truth(), dice, now)
+                Peer::new(who, &grounds[who], dice, now)
             }),
-            sites,
+            server_addresses: conditions.server_addresses,
             now,
             dialed_at: now,
             exchanged_at: None,
         };
-        world.learn();
+        world.probe(&mut dice);
         // As if the peers had been online for a while: any phase of the crowd's rhythm.
         world.run(dice.span(Duration::from_secs(1)));
         world
     }
 
-    fn learn(&mut self) {
-        for question in 0..QUESTIONS {
-            for who in [DIALER, ACCEPTOR] {
-                if self.peers[who].reflexive.is_none() {
-                    let request = encode_binding_request(TransactionId([question; 12]));
-                    self.send(who, SocketId(0), stun_servers()[0], request);
-                }
-            }
-            let slowest = [DIALER, ACCEPTOR].map(|who| self.post.round_trip(who));
-            let all_known = |world: &Self| world.peers.iter().all(|p| p.reflexive.is_some());
-            let patience = slowest[0].max(slowest[1]) + Duration::from_millis(50);
-            self.run_until(self.now + patience, all_known);
-        }
-    }
-
     /// The dialer asks for the introduction. The acceptor learns of it one way over the server
     /// later, the dialer of the acceptor another one later.
-    pub(super) fn introduce(&mut self) {
+    pub(crate) fn introduce(&mut self) {
         self.dialed_at = self.now;
         for who in [DIALER, ACCEPTOR] {
             let (candidates, nat) = (self.peers[who].candidates(), self.peers[who].nat);
@@ -97,13 +76,13 @@ impl World {
         self.announce(DIALER);
     }
 
-    /// What a faultless prober and the first answer of the server tell for a search.
+    /// What probing has told for a search.
     fn search_facts(&self, who: usize) -> SearchFacts {
         let seen = self.peers[who].reflexive;
         SearchFacts {
             server: Some(stun_servers()[0]),
             own: seen.map(|seen| (SocketId(0), seen)),
-            ports: seen.map_or_else(Default::default, |seen| self.sites[who].ports(seen)),
+            ports: self.peers[who].ports_known,
         }
     }
 
@@ -113,7 +92,7 @@ impl World {
     }
 
     /// Sends data over what each side has selected.
-    pub(super) fn send_data(&mut self) {
+    pub(crate) fn send_data(&mut self) {
         for who in [DIALER, ACCEPTOR] {
             if let Route::Direct { socket, remote } = self.peers[who].agent.selected() {
                 self.send(who, socket, remote, DATA.to_vec());
@@ -164,7 +143,7 @@ impl World {
         }
     }
 
-    fn send(&mut self, who: usize, socket: SocketId, to: SocketAddr, payload: Vec<u8>) {
+    pub(crate) fn send(&mut self, who: usize, socket: SocketId, to: SocketAddr, payload: Vec<u8>) {
         let peer = &self.peers[who];
         if let Some(from) = peer.address_of(socket) {
             self.net.send(self.now, peer.host, from, to, payload);
@@ -178,7 +157,7 @@ impl World {
     }
 
     /// Runs until something is so, or until then.
-    pub(super) fn run_until(&mut self, until: Instant, done: impl Fn(&Self) -> bool) {
+    pub(crate) fn run_until(&mut self, until: Instant, done: impl Fn(&Self) -> bool) {
         while !done(self) {
             let Some(at) = self.next_at().filter(|&at| at <= until) else {
                 self.now = until;
@@ -193,6 +172,7 @@ impl World {
             }
             self.crowd.act(&mut self.net, self.now);
             for who in [DIALER, ACCEPTOR] {
+                self.tick_prober(who);
                 let due = self.peers[who].agent.poll_timeout();
                 if due.is_some_and(|at| at <= self.now) {
                     self.act(who, |agent, now| agent.handle_timeout(now));
@@ -203,7 +183,12 @@ impl World {
 
     fn next_at(&self) -> Option<Instant> {
         let timers = self.peers.iter().filter_map(|p| p.agent.poll_timeout());
+        let probes = self
+            .peers
+            .iter()
+            .filter_map(|p| p.probing.as_ref()?.next_at());
         timers
+            .chain(probes)
             .chain(self.post.next_at())
             .chain(self.crowd.next_at())
             .chain(self.net.poll_timeout())
@@ -211,6 +196,9 @@ impl World {
     }
 
     fn deliver(&mut self, delivery: Delivery) {
+        if delivery.host == self.server {
+            return self.serve(&delivery);
+        }
         let Delivery {
             host,
             src,
@@ -218,12 +206,6 @@ impl World {
             payload,
             ..
         } = delivery;
-        if host == self.server {
-            if let Some(answer) = answer_binding(&payload, src) {
-                self.net.send(self.now, host, dst, src, answer);
-            }
-            return;
-        }
         let Some(who) = self.peers.iter().position(|peer| peer.host == host) else {
             return;
         };
@@ -233,23 +215,27 @@ impl World {
         self.take(who, socket, src, &payload);
     }
 
+    /// Sends a datagram of the server's.
+    pub(crate) fn answer(&mut self, from: SocketAddr, to: SocketAddr, payload: Vec<u8>) {
+        self.net.send(self.now, self.server, from, to, payload);
+    }
+
     /// A datagram that reached one of a peer's sockets.
     fn take(&mut self, who: usize, socket: SocketId, remote: SocketAddr, datagram: &[u8]) {
         let via = Route::Direct { socket, remote };
+        if self.take_probe(who, socket, remote, datagram) {
+            return;
+        }
         if datagram == DATA {
             if self.peers[who].takes_quic(socket, remote) {
                 self.peers[who].got_data = true;
                 self.act(who, |agent, now| agent.handle_heard(via, now));
             }
         } else if self.peers[who].is_for_agent(who, datagram) {
-            if remote.ip() != SERVER_IP {
+            if !SERVER_IPS.contains(&remote.ip()) {
                 self.peers[who].note_heard(remote);
             }
             self.feed(who, via, datagram);
-        } else if remote.ip() == SERVER_IP
-            && let Some(answer) = decode_binding_response(datagram)
-        {
-            self.peers[who].reflexive = Some(answer.mapped);
         }
     }
 
