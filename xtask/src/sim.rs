@@ -39,6 +39,9 @@ pub(crate) struct Args {
     /// Loss on the way between two hosts, in percent; may be repeated [default: 0 and 2]
     #[arg(long, value_name = "PERCENT")]
     loss: Vec<f64>,
+    /// Addresses of the server, 1 or 2: with one, a mapping for each address looks like one for all
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
+    addresses: u8,
     /// A tenth of the trials: for a look, not for the record
     #[arg(long)]
     quick: bool,
@@ -46,7 +49,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     population: Option<PathBuf>,
     /// Also write docs/traversal.md and docs/traversal.svg
-    #[arg(long, conflicts_with_all = ["pair", "quick", "trials", "loss"])]
+    #[arg(long, conflicts_with_all = ["pair", "quick", "trials", "loss", "addresses"])]
     write_docs: bool,
     /// List the sites and what must come of each pair, and stop
     #[arg(long)]
@@ -83,6 +86,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             true => vec![0.0, 0.02],
             false => args.loss.iter().map(|percent| percent / 100.0).collect(),
         },
+        server_addresses: args.addresses,
     };
     let threads = std::thread::available_parallelism()?.get();
     let started = Instant::now();

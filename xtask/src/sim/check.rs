@@ -63,6 +63,7 @@ pub(super) fn all(measured: &[Measured]) -> Vec<Check> {
         relayed_check(varied()),
         silence_check(varied()),
         astray_check(measured),
+        verdict_check(measured),
         time_check(
             "20 ms one way, no loss: half of each plain pair's attempts are direct 4 trips after candidates are exchanged",
             measured,
@@ -178,6 +179,25 @@ fn astray_check(measured: &[Measured]) -> Option<Check> {
             measured.len() - missed.len(),
             measured.len()
         ),
+        missed,
+    })
+}
+
+/// The prober's verdicts, which searches are planned by.
+fn verdict_check(measured: &[Measured]) -> Option<Check> {
+    let figures = measured.iter().map(|m| (m, m.tally.figures()));
+    let (mut right, mut all, mut missed) = (0, 0, Vec::new());
+    for (m, figures) in figures {
+        let sides = 2 * figures.direct.of;
+        let share = Share::new(sides - figures.misjudged, sides);
+        (right, all) = (right + share.count, all + share.of);
+        if misses(&share, 0.99) {
+            missed.push(format!("{}: {}", name(m), super::table::share(&share)));
+        }
+    }
+    (all > 0).then(|| Check {
+        rule: "what a side finds out about its mapping and ports is never wrong in more than 1 % of a cell",
+        found: format!("{} right", super::table::share(&Share::new(right, all))),
         missed,
     })
 }

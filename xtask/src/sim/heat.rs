@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use gimlet_trial::{Figures, Site};
+use gimlet_trial::{Expectation, Figures, Site};
 
 use super::plan::Pair;
 use super::report::Report;
@@ -128,7 +128,7 @@ fn label_row(out: &mut String, site: Site, y: f64) {
 }
 
 fn cell(out: &mut String, (x, y): (f64, f64), pair: Pair, figures: &Figures) {
-    let Look { fill, ink } = look(figures);
+    let Look { fill, ink } = look(pair.expectation(), figures);
     let (width, height) = (CELL.0 - GAP, CELL.1 - GAP);
     let middle = x + width / 2.0;
     let tip = format!(
@@ -162,16 +162,14 @@ fn cell(out: &mut String, (x, y): (f64, f64), pair: Pair, figures: &Figures) {
     out.push_str("</g>\n");
 }
 
-fn look(figures: &Figures) -> &'static Look {
-    let searched = ["predicted", "birthday"]
-        .iter()
-        .filter_map(|name| figures.strategies.get(name))
-        .sum::<u32>();
-    match figures.direct {
-        direct if direct.count == 0 => &RELAYED,
-        direct if direct.value() < 0.9 => &SOME,
-        direct if 2 * searched > direct.count => &FOUND,
-        _ => &PLAIN,
+fn look(expectation: Expectation, figures: &Figures) -> &'static Look {
+    match (figures.direct, expectation) {
+        (direct, _) if direct.count == 0 => &RELAYED,
+        (direct, _) if direct.value() < 0.9 => &SOME,
+        (_, Expectation::Plain) => &PLAIN,
+        (_, Expectation::Searched { .. } | Expectation::Measured | Expectation::Relayed { .. }) => {
+            &FOUND
+        }
     }
 }
 

@@ -115,12 +115,6 @@ fn found_by(figures: &Figures) -> String {
 }
 
 fn populations(out: &mut String, report: &Report) {
-    let plain = |w: &Weighted| -> f64 {
-        let searched = ["predicted", "birthday"]
-            .iter()
-            .filter_map(|s| w.by_strategy.get(s));
-        w.direct - searched.sum::<f64>()
-    };
     let of = |w: &Weighted, strategy: &str| w.by_strategy.get(strategy).copied().unwrap_or(0.0);
     *out += "| population | direct | by plain checks | by predicting a port | by a birthday search | relayed |\n";
     *out += "| --- | --- | --- | --- | --- | --- |\n";
@@ -130,8 +124,8 @@ fn populations(out: &mut String, report: &Report) {
             "| {} | **{}** | {} | {} | {} | {} |",
             w.name,
             percent_1(w.direct),
-            percent_1(plain(w)),
-            percent_1(of(w, "predicted")),
+            percent_1(w.plain),
+            percent_1(w.direct - w.plain - of(w, "birthday")),
             percent_1(of(w, "birthday")),
             percent_1(1.0 - w.direct),
         );

@@ -82,6 +82,7 @@ mod tests {
                 .map(|pair| pair.parse().unwrap())
                 .to_vec(),
             losses: vec![0.0, 0.02],
+            server_addresses: 2,
         }
     }
 

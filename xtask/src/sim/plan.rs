@@ -68,14 +68,19 @@ pub(super) struct Cell {
     pub(super) setting: Setting,
     /// 0 to 1.
     pub(super) loss: f64,
+    pub(super) server_addresses: u8,
     pub(super) trials: u32,
 }
 
 impl Cell {
     pub(super) fn conditions(&self) -> Conditions {
-        match self.setting {
+        let conditions = match self.setting {
             Setting::Varied => Conditions::varied(self.loss),
             Setting::Even => Conditions::even(self.loss),
+        };
+        Conditions {
+            server_addresses: self.server_addresses,
+            ..conditions
         }
     }
 
@@ -96,6 +101,8 @@ pub(super) struct Plan {
     /// Only these; empty for all.
     pub(super) pairs: Vec<Pair>,
     pub(super) losses: Vec<f64>,
+    /// 1 or 2.
+    pub(super) server_addresses: u8,
 }
 
 impl Plan {
@@ -120,6 +127,7 @@ impl Plan {
                         pair,
                         setting,
                         loss,
+                        server_addresses: self.server_addresses,
                         trials,
                     });
                 }
@@ -130,13 +138,13 @@ impl Plan {
     }
 }
 
-/// Trials of a cell. Plain ones take under a millisecond, so there are many. A search sends
+/// Trials of a cell. Plain ones take a millisecond, so there are many. A search sends
 /// hundreds or thousands of packets, so there are as many as tell 99 % from 97 %. What is
 /// relayed in any case only has to show that it stays so.
 fn worth(expectation: Expectation, setting: Setting) -> u32 {
     match (setting, expectation) {
-        (Setting::Varied, Expectation::Plain) => 1000,
-        (Setting::Varied, Expectation::Searched { .. }) => 300,
+        (Setting::Varied, Expectation::Plain) => 800,
+        (Setting::Varied, Expectation::Searched { .. }) => 250,
         (Setting::Varied, Expectation::Measured) => 100,
         (Setting::Varied, Expectation::Relayed { .. }) => 100,
         (Setting::Even, Expectation::Plain) => 100,

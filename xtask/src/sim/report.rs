@@ -16,6 +16,7 @@ use super::population::Population;
 pub(super) struct Report {
     pub(super) seed: u64,
     pub(super) losses: Vec<f64>,
+    pub(super) server_addresses: u8,
     /// Whether every pair was played.
     pub(super) complete: bool,
     pub(super) checks: Vec<Check>,
@@ -48,6 +49,8 @@ pub(super) struct Weighted {
     pub(super) source: String,
     /// Of all pairs, 0 to 1: direct.
     pub(super) direct: f64,
+    /// Of all pairs, 0 to 1: those that plain checks join.
+    pub(super) plain: f64,
     /// Of all pairs, 0 to 1, by how a direct path was found.
     pub(super) by_strategy: BTreeMap<&'static str, f64>,
 }
@@ -80,6 +83,7 @@ impl Report {
         Self {
             seed: plan.seed,
             losses: plan.losses.clone(),
+            server_addresses: plan.server_addresses,
             complete,
             checks: check::all(measured),
             populations,
@@ -151,14 +155,18 @@ pub(super) fn in_words(expectation: Expectation) -> String {
 
 /// Every pair by how often it occurs when two hosts of the population meet.
 fn weigh(population: &Population, pooled: &BTreeMap<Pair, Figures>) -> Weighted {
-    let (mut direct, mut by_strategy) = (0.0, BTreeMap::new());
+    let (mut direct, mut plain, mut by_strategy) = (0.0, 0.0, BTreeMap::new());
     for dialer in Site::ALL {
         for acceptor in Site::ALL {
             let weight = population.share(dialer) * population.share(acceptor);
-            let Some(figures) = pooled.get(&Pair { dialer, acceptor }) else {
+            let pair = Pair { dialer, acceptor };
+            let Some(figures) = pooled.get(&pair) else {
                 continue;
             };
             direct += weight * figures.direct.value();
+            if pair.expectation() == Expectation::Plain {
+                plain += weight * figures.direct.value();
+            }
             for (strategy, count) in &figures.strategies {
                 let share = f64::from(*count) / f64::from(figures.direct.of.max(1));
                 *by_strategy.entry(*strategy).or_default() += weight * share;
@@ -169,6 +177,7 @@ fn weigh(population: &Population, pooled: &BTreeMap<Pair, Figures>) -> Weighted 
         name: population.name.clone(),
         source: population.source.clone(),
         direct,
+        plain,
         by_strategy,
     }
 }

@@ -198,15 +198,22 @@ fn checks(report: &Report) {
 }
 
 fn weighted(population: &Weighted) -> String {
-    let strategies: Vec<_> = population
+    let share = |value: f64| format!("{:.1} %", 100.0 * value);
+    let birthday = population
         .by_strategy
-        .iter()
-        .map(|(strategy, share)| format!("{strategy} {:.1} %", 100.0 * share))
-        .collect();
+        .get("birthday")
+        .copied()
+        .unwrap_or(0.0);
+    let how = format!(
+        "plain checks {}, prediction {}, birthday {}",
+        share(population.plain),
+        share(population.direct - population.plain - birthday),
+        share(birthday)
+    );
     format!(
-        "{:18} {:5.1} % direct  {}",
+        "{:18} {:>7} direct  {}",
         population.name,
-        100.0 * population.direct,
-        paint(DIM, strategies.join(", "))
+        share(population.direct),
+        paint(DIM, how)
     )
 }
