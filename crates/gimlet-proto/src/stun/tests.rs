@@ -152,6 +152,110 @@ fn requests_to_answer_from_elsewhere_are_refused() {
     assert_eq!(answer[..2], [1, 1]);
 }
 
+// --- behaviour discovery ---
+
+fn vantage(second: bool) -> Vantage {
+    Vantage {
+        here: Some(addr("192.0.2.10:3478")),
+        other_ip: second.then(|| "192.0.2.11".parse().unwrap()),
+        other_port: Some(3479),
+    }
+}
+
+const SOURCE: &str = "203.0.113.9:4242";
+
+fn ask(change: Change, port: Option<u16>, vantage: &Vantage) -> Option<Reply> {
+    answer_discovery(&encode_probe(ID, change, port), addr(SOURCE), vantage)
+}
+
+fn change(ip: bool, port: bool) -> Change {
+    Change { ip, port }
+}
+
+#[test]
+fn the_bytes_of_a_probe_and_its_answer_are_these() {
+    let probe = encode_probe(ID, change(true, true), Some(40_000));
+    let expected = "00010010 2112a442 07070707 07070707 07070707
+                    00030004 00000006 00270004 9c400000";
+    assert_eq!(probe, hex(expected));
+    let reply = ask(change(false, true), None, &vantage(true)).unwrap();
+    let expected = "01010024 2112a442 07070707 07070707 07070707 00200008 00013180 ea12d54b
+                    802b0008 00010d97 c000020a 802c0008 00010d97 c000020b";
+    assert_eq!(reply.bytes, hex(expected));
+}
+
+#[test]
+fn what_is_asked_for_is_changed_and_told() {
+    for (asked, origin) in [
+        (change(false, false), "192.0.2.10:3478"),
+        (change(false, true), "192.0.2.10:3479"),
+        (change(true, false), "192.0.2.11:3478"),
+        (change(true, true), "192.0.2.11:3479"),
+    ] {
+        let reply = ask(asked, None, &vantage(true)).unwrap();
+        assert_eq!((reply.from, reply.to), (asked, addr(SOURCE)));
+        assert!(!reply.is_plain);
+        let response = decode_binding_response(&reply.bytes).unwrap();
+        assert_eq!(response.mapped, addr(SOURCE));
+        assert_eq!(response.origin, Some(addr(origin)));
+        assert_eq!(response.other, Some(addr("192.0.2.11:3479")));
+    }
+}
+
+#[test]
+fn a_server_of_one_address_changes_its_port_and_refuses_the_address() {
+    let reply = ask(change(false, true), None, &vantage(false)).unwrap();
+    let response = decode_binding_response(&reply.bytes).unwrap();
+    assert_eq!(response.origin, Some(addr("192.0.2.10:3479")));
+    assert_eq!(response.other, Some(addr("192.0.2.10:3479")));
+    let refused = ask(change(true, true), None, &vantage(false)).unwrap();
+    assert!(refused.is_plain && refused.from == Change::default());
+    assert_eq!(decode_binding_error(&refused.bytes), Some(ID));
+    assert!(refused.bytes.ends_with(&hex("000a0002 00030000")));
+}
+
+#[test]
+fn a_bare_request_is_told_of_a_second_address_and_of_no_second_port() {
+    let bare = encode_binding_request(ID);
+    let padding = with_attributes(&bare, &[&hex("002605dc")[..], &[0; 1500]].concat());
+    for request in [&bare, &padding] {
+        let one = answer_discovery(request, addr(SOURCE), &vantage(false)).unwrap();
+        assert_eq!((one.bytes.len(), one.is_plain), (32, true));
+        let two = answer_discovery(request, addr(SOURCE), &vantage(true)).unwrap();
+        assert_eq!((two.bytes.len(), two.is_plain), (56, false));
+    }
+}
+
+#[test]
+fn an_answer_to_another_port_goes_to_the_same_address() {
+    let reply = ask(Change::default(), Some(9), &vantage(false)).unwrap();
+    assert_eq!(reply.to, addr("203.0.113.9:9"));
+    assert_eq!(ask(Change::default(), Some(0), &vantage(false)), None);
+    // RFC 5780 section 7.6: not together with PADDING.
+    let both = encode_probe(ID, Change::default(), Some(9));
+    let both = with_attributes(&both, &hex("00260004 00000000"));
+    assert_eq!(answer_discovery(&both, addr(SOURCE), &vantage(false)), None);
+    // Its padding may be counted or not.
+    let short = with_attributes(&encode_binding_request(ID), &hex("00270002 00090000"));
+    let reply = answer_discovery(&short, addr(SOURCE), &vantage(false)).unwrap();
+    assert_eq!(reply.to, addr("203.0.113.9:9"));
+}
+
+#[test]
+fn malformed_discovery_is_not_answered() {
+    let bare = encode_binding_request(ID);
+    for attribute in [
+        "00030000",
+        "00030008 00000000 00000006",
+        "00270000",
+        "00270001 09000000",
+    ] {
+        let request = with_attributes(&bare, &hex(attribute));
+        let reply = answer_discovery(&request, addr(SOURCE), &vantage(true));
+        assert_eq!(reply, None, "{attribute}");
+    }
+}
+
 #[test]
 fn credentials_of_a_client_change_nothing() {
     let bare = encode_binding_request(ID);
@@ -361,7 +465,7 @@ proptest! {
         kind in prop::sample::select(vec![0x0001u16, 0x0101, 0x0111, 0x0011]),
         attributes in prop::collection::vec(
             (prop::sample::select(vec![
-                1u16, 3, 6, 8, 9, 0x0a, 0x14, 0x1c, 0x20, 0x24, 0x25, 0x26, 0x27, 0x7fff, 0x8022,
+                1u16, 3, 0x26, 0x27, 6, 8, 9, 0x0a, 0x14, 0x1c, 0x20, 0x24, 0x25, 0x26, 0x27, 0x7fff, 0x8022,
                 0x8028, 0x8029, 0x802a, 0x802b, 0x802c,
             ]), prop::collection::vec(any::<u8>(), 0..40)),
             0..12,
@@ -402,6 +506,21 @@ fn decode_all(bytes: &[u8]) {
     let _ = decode_binding_response(bytes);
     if let Some(incoming) = decode_check(bytes) {
         let _ = incoming.verify(&Key::new(&credentials(1)));
+    }
+    let _ = (decode_binding_error(bytes), transaction_of_request(bytes));
+    let here = Vantage {
+        here: Some(source),
+        other_ip: Some("2001:db8::2".parse().unwrap()),
+        other_port: Some(10),
+    };
+    if let Some(reply) = answer_discovery(bytes, source, &here) {
+        // The largest: three IPv6 addresses and FINGERPRINT.
+        assert!(
+            reply.bytes.len() <= 20 + 3 * 24 + 8,
+            "{}",
+            reply.bytes.len()
+        );
+        assert_eq!(reply.to.ip(), source.ip());
     }
     if let Some(answer) = answer_binding(bytes, source) {
         // Header, XOR-MAPPED-ADDRESS and FINGERPRINT, or error 420 with at most eight attributes.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod control;
+mod discovery;
 mod door;
 mod lifecycle;
 mod relay;
