@@ -5,6 +5,7 @@
 //! servers, and what it hears becomes a [`Fact`] by pure functions. The words are plain: nobody
 //! should have to know what a symmetric NAT is.
 
+mod checks;
 mod clock;
 mod configuration;
 mod examine;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub use checks::{ChecksFact, Searched};
 pub use clock::ClockFact;
 pub use configuration::ConfigurationFact;
 pub use ipv6::Ipv6Fact;
@@ -31,7 +33,7 @@ pub use meeting::{HandshakeFact, IntroductionFact, PeerFact, RelayFact};
 pub use nat::NatFact;
 pub use network::NetworkFact;
 pub use pair::{Joining, PairFact, joining};
-pub use path::{AddressesFact, ChecksFact, ConfirmedFact, DirectFact, Searched};
+pub use path::{AddressesFact, ConfirmedFact, DirectFact};
 pub use port_mapping::PortMappingFact;
 pub use server::{ServerFact, TcpAnswer};
 pub use sign_in::SignInFact;

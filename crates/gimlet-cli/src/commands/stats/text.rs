@@ -60,7 +60,7 @@ impl fmt::Display for Tables<'_> {
 impl Tables<'_> {
     fn stages(&self) -> Table {
         let all = &self.summary.all;
-        let mut table = Table::new(&["attempts", "count", "share", "half within", "95 % within"]);
+        let mut table = Table::new(&["attempts", "count", "share", "half in", "95 % in"]);
         table.row(vec![
             "introduced, reported".to_owned(),
             all.attempts.to_string(),
@@ -76,28 +76,19 @@ impl Tables<'_> {
     }
 
     fn pairs(&self) -> Table {
-        let mut table = Table::new(&[
-            "my NAT",
-            "its NAT",
-            "attempts",
-            "connected",
-            "direct",
-            "half within",
-            "95 %",
-        ]);
+        let whose = match self.whose {
+            Whose::Server { .. } => "dialer's NAT x the other's",
+            Whose::Own => "my NAT x the other's",
+        };
+        let mut table = Table::new(&[whose, "attempts", "direct", "half in", "95 % in"]);
         for PairRow { local, remote, row } in &self.summary.pairs {
-            let share = |reached| {
-                let count = row.stage(reached).count;
-                format!("{count} ({})", percent(count, row.attempts))
-            };
+            let direct = row.stage(Reached::Direct);
             let mut cells = vec![
-                local.name().to_owned(),
-                remote.name().to_owned(),
+                format!("{local} x {remote}"),
                 row.attempts.to_string(),
-                share(Reached::Connected),
-                share(Reached::Direct),
+                format!("{} ({})", direct.count, percent(direct.count, row.attempts)),
             ];
-            cells.extend(within(row.stage(Reached::Direct).ms));
+            cells.extend(within(direct.ms));
             table.row(cells);
         }
         table
@@ -109,8 +100,8 @@ impl Tables<'_> {
             "direct paths by",
             "count",
             "share",
-            "half within",
-            "95 %",
+            "half in",
+            "95 % in",
             "checks",
         ];
         let mut table = Table::new(&heading);
@@ -167,95 +158,4 @@ fn span(seconds: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use gimlet::stats::{Attempt, StageTimes, Table as Counts};
-    use gimlet::{Failure, Reason, Stage, Strategy};
-
-    fn summary() -> Summary {
-        let mut counts = Counts::default();
-        let mut times = StageTimes {
-            introduced_ms: Some(80),
-            connected_ms: Some(82),
-            ..StageTimes::default()
-        };
-        let reason = Reason::NoRemoteCandidates;
-        let failure = Some(Failure {
-            stage: Stage::Candidates,
-            reason,
-        });
-        let relayed = Attempt {
-            failure,
-            times,
-            ..Attempt::default()
-        };
-        times.direct_ms = Some(120);
-        let strategy = Some(Strategy::PeerReflexive);
-        let direct = Attempt {
-            strategy,
-            times,
-            ..Attempt::default()
-        };
-        for attempt in [direct, direct, relayed] {
-            counts.asked();
-            counts.accepted();
-            counts.add(&attempt);
-        }
-        counts.asked();
-        counts.refused(gimlet::RefuseReason::Offline);
-        counts.summary()
-    }
-
-    #[test]
-    fn every_share_names_what_it_is_a_share_of_and_fits_a_terminal() {
-        for whose in [Whose::Own, Whose::Server { counted_s: 7200 }] {
-            let summary = &summary();
-            let text = Tables { whose, summary }.to_string();
-            let text = anstream::adapter::strip_str(&text).to_string();
-            assert!(text.contains("75.0 % of 4"), "{text}");
-            assert!(text.contains("66.6 % of 3"), "{text}");
-            assert!(
-                text.lines().all(|line| line.chars().count() <= 80),
-                "{text}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_server_may_say_any_number() {
-        let mut summary = summary();
-        summary.all.attempts = 1;
-        summary.all.stages[1].count = u64::MAX;
-        summary.ignored = u64::MAX;
-        let whose = Whose::Server {
-            counted_s: u64::MAX,
-        };
-        let summary = &summary;
-        let text = Tables { whose, summary }.to_string();
-        assert!(text.contains("of 1"), "{text}");
-    }
-
-    #[test]
-    fn nothing_counted_is_said_in_words() {
-        let summary = &Summary::default();
-        let text = Tables {
-            whose: Whose::Own,
-            summary,
-        }
-        .to_string();
-        assert!(text.contains("Nobody has dialled yet."), "{text}");
-    }
-
-    #[test]
-    fn json_has_a_denominator_in_every_line() {
-        for line in super::super::line::lines(Whose::Own, &summary()) {
-            assert!(line.count <= line.of, "{line:?}");
-            let value = serde_json::to_value(&line).unwrap();
-            assert!(
-                value["of_what"]
-                    .as_str()
-                    .is_some_and(|what| !what.is_empty())
-            );
-        }
-    }
-}
+mod tests;
