@@ -12,7 +12,8 @@ use super::summary::{
 use crate::message::RefuseReason;
 use crate::traversal::{Failure, Strategy};
 
-/// See the [module docs](self).
+/// Counts of attempts, from which [`summary`](Self::summary) makes rows. Holds no more than there are
+/// sorts of them.
 #[derive(Debug, Clone, Default)]
 pub struct Table {
     asked: u64,
