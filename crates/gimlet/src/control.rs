@@ -91,15 +91,6 @@ pub(crate) struct ControlConfig {
     pub(crate) software: String,
 }
 
-/// What makes the session prove that it lives, each counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Alarm {
-    /// This host is somewhere else: what is under way went the old way and is begun again.
-    moves: u64,
-    /// Something is silent that was not.
-    doubts: u64,
-}
-
 /// The caller's end of the control task.
 #[derive(Debug, Clone)]
 pub(crate) struct Control {
@@ -107,7 +98,8 @@ pub(crate) struct Control {
     state: watch::Receiver<ControlState>,
     /// Set once to end the task; so does dropping every `Control`.
     stop: Arc<watch::Sender<bool>>,
-    alarm: Arc<watch::Sender<Alarm>>,
+    /// Counts moves of this host.
+    moves: Arc<watch::Sender<u64>>,
 }
 
 impl Control {
@@ -124,7 +116,7 @@ impl Control {
         };
         let (publish, state) = watch::channel(initial);
         let (stop, stopped) = watch::channel(false);
-        let (alarm, alarmed) = watch::channel(Alarm::default());
+        let (moves, moved) = watch::channel(0);
         let task = Task {
             shared,
             config,
@@ -132,7 +124,7 @@ impl Control {
             events,
             state: publish,
             stopped,
-            alarmed,
+            moved,
         };
         tokio::spawn(task.run());
         (
@@ -140,7 +132,7 @@ impl Control {
                 outgoing,
                 state,
                 stop: Arc::new(stop),
-                alarm: Arc::new(alarm),
+                moves: Arc::new(moves),
             },
             to_engine,
         )
@@ -167,12 +159,7 @@ impl Control {
     /// This host's network changed: whether the session still works is found out at once, and if
     /// there is none, the next attempt begins now.
     pub(crate) fn moved(&self) {
-        self.alarm.send_modify(|alarm| alarm.moves += 1);
-    }
-
-    /// Something is silent: whether the session still works is found out at once.
-    pub(crate) fn doubt(&self) {
-        self.alarm.send_modify(|alarm| alarm.doubts += 1);
+        self.moves.send_modify(|moves| *moves += 1);
     }
 
     /// Sends a message, or drops it when the queue is full: all of them are repeated or repaired.
@@ -245,7 +232,7 @@ struct Task {
     events: mpsc::Sender<ControlEvent>,
     state: watch::Sender<ControlState>,
     stopped: watch::Receiver<bool>,
-    alarmed: watch::Receiver<Alarm>,
+    moved: watch::Receiver<u64>,
 }
 
 /// How a session or an attempt ended.
@@ -291,7 +278,7 @@ impl Task {
             pause = (pause * 2).min(BACKOFF.1);
             tokio::select! {
                 () = tokio::time::sleep(wait) => (),
-                () = moved(&mut self.alarmed) => pause = BACKOFF.0,
+                () = moved(&mut self.moved) => pause = BACKOFF.0,
                 () = stop(&mut self.stopped) => break,
             }
         }
@@ -305,7 +292,7 @@ impl Task {
         let dialled = loop {
             tokio::select! {
                 dialled = dial::dial(&self.shared, server) => break dialled,
-                () = moved(&mut self.alarmed) => (),
+                () = moved(&mut self.moved) => (),
                 () = stop(&mut self.stopped) => return End::SignedOut,
             }
         };
@@ -333,9 +320,8 @@ async fn stop(stopped: &mut watch::Receiver<bool>) {
 }
 
 /// Waits until this host's network changes.
-async fn moved(alarmed: &mut watch::Receiver<Alarm>) {
-    let moves = alarmed.borrow_and_update().moves;
-    if alarmed.wait_for(|alarm| alarm.moves != moves).await.is_err() {
+async fn moved(moved: &mut watch::Receiver<u64>) {
+    if moved.changed().await.is_err() {
         // Every `Control` is gone; the task is about to hear of it.
         std::future::pending().await
     }

@@ -117,6 +117,8 @@ struct Entry {
     peer: Arc<Peer>,
     session: Session,
     reports: Reports,
+    /// When the flow last came whose end was noticed.
+    stopped_at: Option<Instant>,
     /// Since when nobody uses it.
     unused_since: Option<Instant>,
     /// When it is due in [`Engine::due`].

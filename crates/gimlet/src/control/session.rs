@@ -110,8 +110,8 @@ impl Session<'_> {
         let mut buffer = vec![0; READ];
         let mut nat = self.task.shared.nat.subscribe();
         let mut stopped = self.task.stopped.clone();
-        let mut alarmed = self.task.alarmed.clone();
-        alarmed.mark_unchanged();
+        let mut moved = self.task.moved.clone();
+        moved.mark_unchanged();
         loop {
             let signed_in = self.refresh_at.is_some();
             let refresh_at = self.refresh_at.unwrap_or(sign_in_by);
@@ -127,7 +127,7 @@ impl Session<'_> {
                     None => Err(self.goodbye().await),
                 },
                 () = stop(&mut stopped) => Err(self.goodbye().await),
-                Ok(()) = alarmed.changed(), if signed_in => self.begin_probe().await,
+                Ok(()) = moved.changed(), if signed_in => self.begin_probe().await,
                 () = tokio::time::sleep_until(probe_at), if self.probe.is_some() => {
                     self.repeat_probe().await
                 }

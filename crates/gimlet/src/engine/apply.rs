@@ -130,7 +130,10 @@ impl Engine {
                 };
                 self.select(addr, route, path, now);
             }
-            Event::Recovered { after, .. } => peer.recovered(after),
+            Event::Recovered { route, after } => {
+                tracing::debug!(peer = %peer.id.short(), ?route, ?after, "path answers again");
+                peer.recovered(after);
+            }
             Event::Confirmed { .. } => {
                 peer.facts.send_modify(|facts| {
                     facts.moments.confirmed_at.get_or_insert(now);

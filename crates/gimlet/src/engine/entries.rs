@@ -59,6 +59,7 @@ impl Engine {
                 peer,
                 session,
                 reports: Reports::default(),
+                stopped_at: None,
                 unused_since: None,
                 due_at: None,
             },

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use gimlet_net::virtual_addr::VirtualAddr;
 use gimlet_net::watch::Changes;
-use gimlet_proto::traversal::{Route, SocketId};
+use gimlet_proto::traversal::SocketId;
 
+use super::Engine;
 use super::lookout::{Lookout, Seen};
-use super::{Engine, Entry};
 
 /// Shortest time between two moves. A change of network comes as a burst of news, and a server that
 /// lies about where it sees us must not keep us busy.
@@ -26,15 +26,18 @@ const SETTLE: Duration = Duration::from_millis(500);
 const DOUBT: Duration = Duration::from_secs(1);
 
 /// How often flows are looked at, while anything flows.
-const PULSE: Duration = Duration::from_millis(400);
+const PULSE: Duration = Duration::from_millis(300);
 
-/// Silence after which a flow counts as stopped and its path is asked: the side that only receives
-/// sends nothing of its own, so behind a router that forgot its mapping nobody else can find out.
-/// Each end of a transfer costs a check for it.
-const STOPPED: Duration = Duration::from_millis(600);
+/// Silence, besides a round trip, after which a flow counts as stopped and its path is asked: the side
+/// that only receives sends nothing of its own, so behind a router that forgot its mapping nobody else
+/// can find out. Each end of a transfer costs a check for it.
+const STOPPED: Duration = Duration::from_millis(500);
 
-/// Silence after which a flow is over.
-const OVER: Duration = Duration::from_secs(2);
+/// Silence after which a flow is over. Longer than what [`Report::Flowing`] takes for a silence, so that
+/// none begins unseen.
+///
+/// [`Report::Flowing`]: gimlet_net::path::Report::Flowing
+const OVER: Duration = Duration::from_secs(3);
 
 /// Gap between keep-alives until a NAT's patience is known: half of 30 s, the shortest to plan for.
 const KEEPALIVE: Duration = Duration::from_secs(15);
@@ -157,7 +160,6 @@ impl Engine {
         self.movement.doubted_at = Some(now);
         self.movement.lookout.hurry(now);
         self.drive_lookout(now);
-        self.control.doubt();
     }
 
     /// A path is silent or refuses to send: its leg of the relay will be needed.
@@ -228,27 +230,27 @@ impl Engine {
 
     /// Looks at every flow, and asks the paths of those that stopped.
     fn pulse(&mut self, now: Instant) {
-        let silence = |entry: &Entry| {
-            let flowed_at = self.shared.socket.flowed_at(&entry.peer.link)?;
-            Some(now.saturating_duration_since(flowed_at))
-        };
         let mut any = false;
         let mut stopped = Vec::new();
-        for (&addr, entry) in &self.entries {
-            match silence(entry) {
-                Some(silence) if silence < STOPPED => any = true,
-                // Once for each stop: a pulse later it has been asked.
-                Some(silence) if silence < STOPPED + PULSE => {
-                    any = true;
-                    stopped.push(addr);
-                }
-                Some(silence) => any |= silence < OVER,
-                None => (),
+        for (&addr, entry) in &mut self.entries {
+            let Some(flowed_at) = self.shared.socket.flowed_at(&entry.peer.link) else {
+                continue;
+            };
+            let silence = now.saturating_duration_since(flowed_at);
+            let rtt = entry.session.agent.rtt(entry.session.agent.selected());
+            any |= silence < OVER;
+            if silence >= STOPPED + rtt.unwrap_or_default()
+                && silence < OVER
+                && entry.stopped_at != Some(flowed_at)
+            {
+                entry.stopped_at = Some(flowed_at);
+                stopped.push(addr);
             }
         }
         for &addr in &stopped {
             self.with_entry(addr, |entry| {
-                let route: Route = entry.session.agent.selected();
+                let route = entry.session.agent.selected();
+                tracing::debug!(peer = %entry.peer.id.short(), ?route, "a flow stopped");
                 entry.session.agent.handle_suspect(route, now);
                 entry.session.leg.verify(now);
             });
