@@ -1,10 +1,11 @@
-//! Plain Binding: answers that are small, true, and only given to requests.
+//! Plain Binding and behaviour discovery: answers that are small, true, only given to requests, and only
+//! sent to whom they came from.
 
 use std::net::{Ipv6Addr, SocketAddr};
 
 use gimlet_proto::stun::{
-    TransactionId, answer_binding, decode_binding_response, encode_binding_request, is_stun,
-    transaction_of,
+    Change, TransactionId, Vantage, answer_binding, answer_discovery, decode_binding_error,
+    decode_binding_response, encode_binding_request, encode_probe, is_stun, transaction_of,
 };
 
 use crate::stun_text::{message, with_fingerprint};
@@ -27,14 +28,50 @@ pub(crate) fn run(data: &[u8]) {
         let request = encode_binding_request(TransactionId(*id));
         assert_eq!(transaction_of(&request), Some(TransactionId(*id)));
         check(&request);
+        let ports = data.get(12..15);
+        let change = Change {
+            ip: ports.is_some_and(|bytes| bytes[0] & 1 != 0),
+            port: ports.is_some_and(|bytes| bytes[0] & 2 != 0),
+        };
+        let port = ports.map(|bytes| u16::from_be_bytes([bytes[1], bytes[2]]));
+        let probe = encode_probe(TransactionId(*id), change, port);
+        check(&probe);
+        let source = SocketAddr::from(([198, 51, 100, 7], 40_000));
+        match answer_discovery(&probe, source, &vantage(source)) {
+            Some(reply) => {
+                assert_eq!(reply.from, change);
+                assert_eq!(reply.to.port(), port.unwrap_or(source.port()));
+            }
+            None => assert_eq!(port, Some(0)),
+        }
     }
 }
+
+/// A server with all there can be, in the family of `source`.
+fn vantage(source: SocketAddr) -> Vantage {
+    Vantage {
+        here: Some(SocketAddr::new(source.ip().to_canonical(), 13_000)),
+        other_ip: Some(source.ip().to_canonical()),
+        other_port: Some(13_001),
+    }
+}
+
+/// Longest answer of discovery: three IPv6 addresses and FINGERPRINT.
+const MAX_REPLY: usize = 20 + 3 * 24 + 8;
 
 fn check(datagram: &[u8]) {
     let v4 = SocketAddr::from(([198, 51, 100, 7], 40_000));
     let mapped = SocketAddr::from(([0, 0, 0, 0, 0, 0xffff, 0xc633, 0x6407], 40_000));
     let v6 = SocketAddr::from((Ipv6Addr::from([0x20; 16]), 40_000));
     for (source, seen) in [(v4, v4), (mapped, v4), (v6, v6)] {
+        if let Some(reply) = answer_discovery(datagram, source, &vantage(source)) {
+            assert!(reply.bytes.len() <= MAX_REPLY.max(MAX_ANSWER));
+            assert_eq!(reply.to.ip(), seen.ip(), "to nobody else");
+            if let Some(response) = decode_binding_response(&reply.bytes) {
+                assert_eq!(response.mapped, seen);
+                assert_eq!(response.origin.is_some(), !reply.is_plain);
+            }
+        }
         let Some(answer) = answer_binding(datagram, source) else {
             continue;
         };
@@ -51,6 +88,9 @@ fn check(datagram: &[u8]) {
             let error = answer[..2] == [0x01, 0x11];
             assert!(classic || error, "an answer is a response, or says why not");
         }
+    }
+    if decode_binding_error(datagram).is_some() {
+        assert!(is_stun(datagram) && decode_binding_response(datagram).is_none());
     }
     if let Some(response) = decode_binding_response(datagram) {
         assert_eq!(response.mapped.ip(), response.mapped.ip().to_canonical());

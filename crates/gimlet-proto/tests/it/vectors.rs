@@ -67,6 +67,7 @@ fn vectors() -> Vectors {
 
 fn stun() -> Vec<Datagram> {
     let mut all = datagrams::binding();
+    all.extend(datagrams::discovery());
     all.extend(datagrams::checks());
     all
 }

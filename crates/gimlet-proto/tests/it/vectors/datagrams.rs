@@ -5,8 +5,9 @@ use gimlet_proto::frame::{
 };
 use gimlet_proto::secret::{Credentials, RelaySecret, SessionId};
 use gimlet_proto::stun::{
-    Answer, Body, Check, CheckRole, Key, Seal, TransactionId, answer_binding,
-    decode_binding_response, decode_check, encode_answer, encode_binding_request, encode_check,
+    Answer, Body, Change, Check, CheckRole, Key, Reply, Seal, TransactionId, Vantage,
+    answer_binding, answer_discovery, decode_binding_response, decode_check, encode_answer,
+    encode_binding_request, encode_check, encode_probe,
 };
 
 /// A datagram, its name, its fields in words, and whether these bytes say just that.
@@ -74,6 +75,63 @@ pub(super) fn frames() -> Vec<Datagram> {
             bytes: header(FrameKind::Unknown, SESSION).to_vec(),
             fields: &["session: 0102030405060708"],
             says_it: |bytes| is_frame(bytes, FrameKind::Unknown) == Some(&[]),
+        },
+    ]
+}
+
+/// Behaviour discovery.
+pub(super) fn discovery() -> Vec<Datagram> {
+    const BOTH: Change = Change {
+        ip: true,
+        port: true,
+    };
+    fn reply(probe: &[u8]) -> Option<Reply> {
+        let vantage = Vantage {
+            here: Some(([192, 0, 2, 1], 13000).into()),
+            other_ip: Some([192, 0, 2, 2].into()),
+            other_port: Some(13001),
+        };
+        answer_discovery(probe, ([198, 51, 100, 7], 40000).into(), &vantage)
+    }
+    let probe = encode_probe(TRANSACTION, BOTH, None);
+    let response = reply(&probe).expect("a probe").bytes;
+    vec![
+        Datagram {
+            name: "probe_change_both",
+            bytes: probe,
+            fields: &[
+                "transaction: c0 01 02 03 04 05 06 07 08 09 0a 0b",
+                "CHANGE-REQUEST: address and port",
+            ],
+            says_it: |bytes| reply(bytes).is_some_and(|reply| reply.from == BOTH),
+        },
+        Datagram {
+            name: "probe_response_port",
+            bytes: encode_probe(TRANSACTION, Change::default(), Some(40001)),
+            fields: &[
+                "transaction: c0 01 02 03 04 05 06 07 08 09 0a 0b",
+                "CHANGE-REQUEST: nothing",
+                "RESPONSE-PORT: 40001",
+            ],
+            says_it: |bytes| reply(bytes).is_some_and(|reply| reply.to.port() == 40001),
+        },
+        Datagram {
+            name: "probe_response",
+            bytes: response,
+            fields: &[
+                "transaction: c0 01 02 03 04 05 06 07 08 09 0a 0b",
+                "XOR-MAPPED-ADDRESS: 198.51.100.7:40000",
+                "RESPONSE-ORIGIN: 192.0.2.2:13001",
+                "OTHER-ADDRESS: 192.0.2.2:13001",
+            ],
+            says_it: |bytes| {
+                decode_binding_response(bytes).is_some_and(|response| {
+                    let here = Some(([192, 0, 2, 2], 13001).into());
+                    response.transaction == TRANSACTION
+                        && response.mapped == ([198, 51, 100, 7], 40000).into()
+                        && (response.origin, response.other) == (here, here)
+                })
+            },
         },
     ]
 }
