@@ -160,16 +160,7 @@ impl Gimlet {
     }
 
     fn command(&self, args: &[&str], json: bool) -> anyhow::Result<Command> {
-        let mut command = match on_path("setpriv") {
-            Some(setpriv) => {
-                let mut command = Command::new(setpriv);
-                command
-                    .args(["--pdeathsig", "KILL", "--"])
-                    .arg(&self.binary);
-                command
-            }
-            None => Command::new(&self.binary),
-        };
+        let mut command = tethered(&self.binary);
         command
             .arg("--identity")
             .arg(self.folder.join(format!("{}.pem", self.name)));
@@ -210,6 +201,16 @@ impl Gimlet {
             Place::Here => command.spawn().context("the binary could not be started"),
         }
     }
+}
+
+/// A command that dies with this process where `setpriv` is installed, however it ends.
+pub(crate) fn tethered(program: &Path) -> Command {
+    let Some(setpriv) = on_path("setpriv") else {
+        return Command::new(program);
+    };
+    let mut command = Command::new(setpriv);
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
 }
 
 async fn objects(output: ChildStdout) -> anyhow::Result<Vec<Value>> {

@@ -15,7 +15,8 @@ The NAT lab makes its networks in Linux namespaces. It needs one of:
   - unprivileged user namespaces: user.max_user_namespaces above 0, and, where these exist,
     kernel.unprivileged_userns_clone=1 and kernel.apparmor_restrict_unprivileged_userns=0
   - root with CAP_SYS_ADMIN and CAP_NET_ADMIN (a container: --privileged)
-and the command `nft` (Debian and Ubuntu: apt-get install nftables).";
+and the commands `nft`, `ip` and `miniupnpd`, and /dev/net/tun open to everyone
+(Debian and Ubuntu: apt-get install nftables iproute2 miniupnpd-nftables).";
 
 /// How this process may make networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -33,6 +33,7 @@ const LANDED: &[Search] = &[
     Search::Address,
     Search::Block,
     Search::Birthday,
+    Search::PortMap,
 ];
 
 impl Search {
@@ -83,6 +84,14 @@ impl Expect {
                 | Search::Block
                 | Search::Birthday => None,
             },
+        }
+    }
+
+    /// The same, whatever the way is called.
+    pub(crate) fn by_any_way(self) -> Self {
+        Self {
+            strategy: None,
+            ..self
         }
     }
 

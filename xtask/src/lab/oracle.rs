@@ -7,7 +7,7 @@ use gimlet_sim::{
     oracle_behind_one_router,
 };
 
-use super::expect::Expect;
+use super::expect::{Expect, Search};
 use super::plan::{Pair, Path};
 use super::site::Site;
 
@@ -18,11 +18,12 @@ fn layers(site: Site) -> gimlet_sim::Site {
         Site::None | Site::Lan => vec![],
         Site::Open | Site::Shared | Site::Hairpin => vec![open()],
         Site::Moderate => vec![moderate()],
-        Site::Strict => vec![symmetric()],
+        Site::Strict | Site::Upnp => vec![symmetric()],
         Site::Restricted => vec![restricted()],
         Site::Firewall => vec![Layer::Firewall(FirewallConfig::stateful())],
         Site::Double => vec![moderate(), moderate()],
         Site::Carrier => vec![moderate(), symmetric()],
+        Site::UpnpCarrier => vec![symmetric(), moderate()],
         Site::ServerOnly => {
             // The oracle asks only whether there is such a limit, not to which address.
             let server = std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED);
@@ -54,7 +55,9 @@ fn shared(site: Site) -> Option<gimlet_sim::Site> {
         | Site::Double
         | Site::Carrier
         | Site::ServerOnly
-        | Site::Ipv6 => None,
+        | Site::Ipv6
+        | Site::Upnp
+        | Site::UpnpCarrier => None,
     }
 }
 
@@ -68,6 +71,14 @@ fn families(site: Site) -> &'static [Family] {
 
 /// What `pair` must come to, searches included.
 pub(crate) fn expect(pair: Pair) -> Expect {
+    if expected(pair) == Path::Relay {
+        match (pair.a, pair.b) {
+            (_, Site::Upnp) => return Expect::search(Search::PortMap),
+            // The opening is the dialer's own: it cannot tell whether what comes in knew it.
+            (Site::Upnp, _) => return Expect::search(Search::PortMap).by_any_way(),
+            _ => {}
+        }
+    }
     match shared(pair.a) {
         Some(_) => Expect::plain(expected(pair)),
         None => Expect::of(expected(pair), &layers(pair.a), &layers(pair.b)),

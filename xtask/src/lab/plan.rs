@@ -76,7 +76,7 @@ impl FromStr for Pair {
 const SQUARE: [Site; 4] = [Site::None, Site::Open, Site::Moderate, Site::Strict];
 
 /// Beyond the square: one cell for each thing only it can show.
-const MORE: [(Site, Site); 18] = [
+const MORE: [(Site, Site); 21] = [
     (Site::Restricted, Site::Strict),
     (Site::Strict, Site::Restricted),
     (Site::Firewall, Site::Firewall),
@@ -95,6 +95,9 @@ const MORE: [(Site, Site); 18] = [
     (Site::Lan, Site::Lan),
     (Site::Shared, Site::Shared),
     (Site::Hairpin, Site::Hairpin),
+    (Site::Moderate, Site::Upnp),
+    (Site::Upnp, Site::Strict),
+    (Site::UpnpCarrier, Site::Strict),
 ];
 
 /// Every cell of a full run, in the order of the table.

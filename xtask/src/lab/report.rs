@@ -13,7 +13,7 @@ use super::cell::Outcome;
 use super::moving::Moved;
 use super::plan::Path;
 use super::site::Site;
-use super::tun::Spot;
+use super::tun::{Spot, Timing};
 use super::{Part, oracle, plan, tun};
 use crate::term::{BAD, Column, DIM, GOOD, HEAD, NOTE, paint, row};
 
@@ -72,6 +72,7 @@ pub(crate) struct Report {
     started: Instant,
     outcomes: Vec<Outcome>,
     moved: Vec<Moved>,
+    timed: Vec<Timing>,
 }
 
 impl Report {
@@ -82,6 +83,7 @@ impl Report {
             started: Instant::now(),
             outcomes: Vec::new(),
             moved: Vec::new(),
+            timed: Vec::new(),
         }
     }
 
@@ -130,6 +132,11 @@ impl Report {
         self.moved.push(moved.clone());
     }
 
+    /// Keeps what was timed, for the summary.
+    pub(crate) fn timed(&mut self, timed: Vec<Timing>) {
+        self.timed = timed;
+    }
+
     /// Writes everything as JSON.
     pub(crate) fn write(&self, file: &FilePath) -> anyhow::Result<()> {
         let failed = self.failed();
@@ -139,6 +146,7 @@ impl Report {
             "failed": failed,
             "cells": cells,
             "moved": moved,
+            "timed": self.timed,
         });
         std::fs::write(file, serde_json::to_vec_pretty(&all)?)
             .with_context(|| format!("{} can't be written", file.display()))
@@ -149,6 +157,7 @@ impl Report {
         for part in [Part::Kernel, Part::Tun] {
             self.times(part);
         }
+        self.targets();
         anstream::println!("{}", paint(DIM, format!("results in {}", file.display())));
         let (all, failed) = (self.outcomes.len() + self.moved.len(), self.failed());
         let seconds = self.started.elapsed().as_secs_f64();
@@ -183,6 +192,19 @@ impl Report {
                     anstream::println!("{label:<26} p50 {p50:.1} ms, p95 {p95:.1} ms");
                 }
             }
+        }
+    }
+
+    /// Prints what was timed beside what it may be. A miss fails nothing: the machine may have
+    /// had other things to do.
+    fn targets(&self) {
+        let targets: Vec<_> = self.timed.iter().map(target).collect();
+        if let Some(timing) = self.timed.first() {
+            let about = format!(
+                "strict x strict, 40 ms round trip, {} times",
+                timing.attempts
+            );
+            anstream::println!("\n{}: {}", paint(NOTE, about), targets.join(", "));
         }
     }
 
@@ -256,6 +278,13 @@ fn moved_cells(moved: &Moved) -> [(Style, String); 6] {
         (plain, verified),
         (DIM, format!("{:.1} s", moved.elapsed_ms as f64 / 1000.0)),
     ]
+}
+
+fn target(timing: &Timing) -> String {
+    let met = timing.p50_ms <= timing.target_ms;
+    let text = format!("{} p50 {:.0} ms", timing.what, timing.p50_ms);
+    let text = paint(if met { GOOD } else { BAD }, text);
+    format!("{text} of {:.0}", timing.target_ms)
 }
 
 /// The median and the 95th percentile, of nothing nothing.

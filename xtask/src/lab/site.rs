@@ -35,6 +35,10 @@ pub(crate) enum Site {
     Shared,
     /// Two homes behind one carrier NAT that hairpins: only with itself.
     Hairpin,
+    /// A symmetric NAT that opens ports when asked (UPnP-IGD, NAT-PMP, PCP).
+    Upnp,
+    /// The same behind a moderate carrier NAT, where its openings lead nowhere.
+    UpnpCarrier,
 }
 
 /// Whether the two hosts of a pair stand behind routers of their own.
@@ -63,6 +67,8 @@ impl Site {
             Self::Lan => "lan",
             Self::Shared => "shared",
             Self::Hairpin => "hairpin",
+            Self::Upnp => "upnp",
+            Self::UpnpCarrier => "upnp-carrier",
         }
     }
 
@@ -82,6 +88,8 @@ impl Site {
             Self::Lan => "both hosts behind the same moderate router",
             Self::Shared => "two homes behind one carrier NAT, no hairpin",
             Self::Hairpin => "two homes behind one carrier NAT that hairpins",
+            Self::Upnp => "symmetric, opens ports when asked (miniupnpd)",
+            Self::UpnpCarrier => "the same behind a moderate carrier NAT",
         }
     }
 
@@ -98,7 +106,14 @@ impl Site {
             | Self::Double
             | Self::Carrier
             | Self::ServerOnly
-            | Self::Ipv6 => Sharing::Apart,
+            | Self::Ipv6
+            | Self::Upnp
+            | Self::UpnpCarrier => Sharing::Apart,
         }
+    }
+
+    /// Whether its router opens ports when asked.
+    pub(crate) fn opens_ports(self) -> bool {
+        matches!(self, Self::Upnp | Self::UpnpCarrier)
     }
 }

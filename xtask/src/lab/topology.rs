@@ -3,6 +3,8 @@
 //! Everything is brought up once and every pair runs in it. Each site has two hosts, `a` and
 //! `b`, behind routers of their own, so that a site can be paired with itself.
 
+mod port_opener;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::net::Ipv4Addr;
@@ -13,6 +15,8 @@ use patchbay::{
     Device, Firewall, IpSupport, Lab, Nat, NatConfig, NatFiltering, NatMapping, Router,
     RouterPreset,
 };
+
+use tokio::process::Child;
 
 use super::site::Site;
 use crate::sandbox::{Sandbox, on_path};
@@ -46,6 +50,8 @@ pub(crate) struct Topology {
     pub(crate) server_ip: Ipv4Addr,
     /// A second public address, for telling NAT behaviours apart.
     pub(crate) witness: Device,
+    /// The daemons of routers that open ports.
+    _openers: Vec<Child>,
     // Last, so that the hosts go before their network does.
     _lab: Lab,
 }
@@ -67,6 +73,7 @@ impl Topology {
         let witness = device(&lab, "witness", &public).await?;
         let server_ip = server.ip().context("the server's host has no address")?;
         let (mut hosts, mut routers) = (BTreeMap::new(), BTreeMap::new());
+        let mut openers = Vec::new();
         for &site in sites {
             let places = place(&lab, site, server_ip)
                 .await
@@ -74,6 +81,9 @@ impl Topology {
             for (side, router) in places {
                 let name = format!("{}-{}", site.name(), side.letter());
                 hosts.insert((site, side), device(&lab, &name, &router).await?);
+                if site.opens_ports() {
+                    openers.push(port_opener::start(&router)?);
+                }
                 routers.insert((site, side), router);
             }
         }
@@ -83,6 +93,7 @@ impl Topology {
             server,
             server_ip,
             witness,
+            _openers: openers,
             _lab: lab,
         })
     }
@@ -148,7 +159,9 @@ async fn place(lab: &Lab, site: Site, server: Ipv4Addr) -> anyhow::Result<[(Side
         | Site::Double
         | Site::Carrier
         | Site::ServerOnly
-        | Site::Ipv6 => Ok([
+        | Site::Ipv6
+        | Site::Upnp
+        | Site::UpnpCarrier => Ok([
             (Side::A, apart(lab, site, Side::A, server).await?),
             (Side::B, apart(lab, site, Side::B, server).await?),
         ]),
@@ -173,15 +186,20 @@ async fn apart(lab: &Lab, site: Site, side: Side, server: Ipv4Addr) -> anyhow::R
         Site::Moderate => nat(lab, &name, Nat::Moderate, None).await,
         Site::Strict => nat(lab, &name, Nat::Strict, None).await,
         Site::Restricted => nat(lab, &name, restricted()?, None).await,
-        Site::Double | Site::Carrier => {
-            let outer = if site == Site::Double {
-                Nat::Moderate
-            } else {
-                Nat::Strict
+        Site::Double => behind(lab, site, side, Nat::Moderate, Nat::Moderate).await,
+        Site::Carrier => behind(lab, site, side, Nat::Moderate, Nat::Strict).await,
+        Site::UpnpCarrier => behind(lab, site, side, Nat::Strict, Nat::Moderate).await,
+        Site::Upnp => {
+            // The daemon opens nothing on the addresses that all else here has outside: they
+            // are reserved for tests, and it takes them for a carrier's.
+            let provider = lab.add_router(&format!("{name}-provider"));
+            let provider = provider.preset(RouterPreset::PublicV4);
+            let outside = match side {
+                Side::A => "11.0.1.0/24",
+                Side::B => "11.0.2.0/24",
             };
-            let carrier_name = format!("{name}-carrier");
-            let carrier = nat(lab, &carrier_name, outer, None).await?;
-            home(lab, site, side, Nat::Moderate, &carrier).await
+            let provider = provider.downstream_cidr(outside.parse()?).build().await?;
+            nat(lab, &name, Nat::Strict, Some(&provider)).await
         }
         Site::ServerOnly => {
             let router = nat(lab, &name, Nat::Moderate, None).await?;
@@ -195,6 +213,19 @@ async fn apart(lab: &Lab, site: Site, side: Side, server: Ipv4Addr) -> anyhow::R
         }
         Site::Lan | Site::Shared | Site::Hairpin => anyhow::bail!("a shared site is not apart"),
     }
+}
+
+/// A home behind a carrier of its own.
+async fn behind(
+    lab: &Lab,
+    site: Site,
+    side: Side,
+    kind: Nat,
+    outer: Nat,
+) -> anyhow::Result<Router> {
+    let name = format!("{}-{}-router-carrier", site.name(), side.letter());
+    let carrier = nat(lab, &name, outer, None).await?;
+    home(lab, site, side, kind, &carrier).await
 }
 
 async fn home(
@@ -248,6 +279,11 @@ fn allow_udp_only_to(router: &Router, server: Ipv4Addr) -> anyhow::Result<()> {
             }}
         }}"
     );
+    nft(router, rules)
+}
+
+/// Adds rules to a router.
+fn nft(router: &Router, rules: String) -> anyhow::Result<()> {
     router.run_sync(move || {
         let nft = on_path("nft").context("the command `nft` is not installed")?;
         let mut nft = Command::new(nft)

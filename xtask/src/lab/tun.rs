@@ -9,6 +9,7 @@ mod load;
 mod packet;
 mod plan;
 mod site;
+mod timing;
 mod world;
 
 use gimlet_sim::Net;
@@ -27,6 +28,7 @@ pub(crate) use layout::{Home, uplink};
 pub(crate) use load::measure;
 pub(crate) use plan::{Pair, all};
 pub(crate) use site::{Spot, layout};
+pub(crate) use timing::Timing;
 pub(crate) use world::{SERVER_IP, World};
 
 /// Bytes each way in a cell: at 2 % loss a mebibyte takes seconds, not tens of them.
@@ -71,9 +73,18 @@ pub(crate) async fn run(
             }
         }
     }
+    if TIMED.iter().all(|pair| pairs.contains(pair)) {
+        report.timed(timing::time(crew, world, &server.address, runs).await?);
+    }
     server.stop().await;
     Ok(())
 }
+
+/// Whoever runs this pair is told how long it takes, more precisely than once.
+const TIMED: [Pair; 1] = [Pair {
+    a: Spot::Apdf,
+    b: Spot::Apdf,
+}];
 
 /// Starts a server in the world; it needs a network to be laid only when it is used.
 pub(crate) async fn serve(crew: &Crew, world: &World, part: Part) -> anyhow::Result<Serving> {

@@ -58,6 +58,9 @@ fn only_what_no_sending_can_join_is_expected_to_stay_relayed() {
             "moderate-server-only",
             "ipv6-moderate",
             "shared-shared",
+            "moderate-upnp",
+            "upnp-strict",
+            "upnp-carrier-strict",
         ]
     );
 }
