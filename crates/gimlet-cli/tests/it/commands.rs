@@ -61,6 +61,8 @@ fn whoami_shows_the_address_that_the_server_sees() {
             "reflexive_v6",
             "local",
             "nat",
+            "mapped",
+            "carrier_nat",
             "elapsed_ms",
         ],
     );
