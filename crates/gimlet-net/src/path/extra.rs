@@ -30,7 +30,7 @@ use super::{PathSocket, Report, Via};
 /// The number of the first; those before it are the endpoint's own.
 const FIRST: u16 = 256;
 
-/// Sockets besides the endpoint's own: one search of 256, discovery, and sessions that live on one.
+/// Sockets besides the endpoint's own: one search of 400, discovery, and sessions that live on one.
 /// Each takes a file descriptor and some kilobytes.
 const MAX: usize = 512;
 
