@@ -68,7 +68,14 @@ fn whoami_shows_the_address_that_the_server_sees() {
     );
     assert_keys(
         &found["nat"],
-        &["mapping", "filtering", "allocation", "hairpin"],
+        &[
+            "mapping",
+            "filtering",
+            "allocation",
+            "hairpin",
+            "double_nat",
+            "exact",
+        ],
     );
     assert_eq!(found["peer"], alice.id());
     assert_eq!(found["name"], "alice");
