@@ -35,8 +35,9 @@ const FILTER_V6: u8 = WAVE + BLOCK_SAMPLES;
 /// Fresh sockets in all.
 const MAX_FRESH: usize = FILTER_V6 as usize + 1;
 
-/// How long opening a socket may hold the wave up: it takes less than a millisecond.
-const OPEN_TIMEOUT: Duration = Duration::from_millis(50);
+/// How long opening a socket may hold the wave up. It takes less than a millisecond, and on a machine
+/// with too much to do as long as it takes; later the wave would be late for the report.
+const OPEN_TIMEOUT: Duration = Duration::from_millis(400);
 
 const PORT: Change = Change {
     ip: false,
