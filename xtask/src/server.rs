@@ -10,12 +10,13 @@ use crate::gimlet::{Gimlet, Place, Running};
 /// The server's port in a namespace, where nobody else can have it.
 const PORT: u16 = 4433;
 
-/// Starts a server that its clients reach at `ip`; returns the address line they use. What it
-/// keeps and logs goes to `folder`.
+/// Starts a server that its clients reach at `ip`, and for STUN at `second` too; returns the
+/// address line they use. What it keeps and logs goes to `folder`.
 pub(crate) async fn serve(
     binary: &Path,
     place: Place,
     ip: IpAddr,
+    second: Option<IpAddr>,
     folder: &Path,
 ) -> anyhow::Result<(Running, String)> {
     let listen = match place {
@@ -34,7 +35,12 @@ pub(crate) async fn serve(
     let state = state
         .to_str()
         .context("the workspace's path is not UTF-8")?;
-    let args = ["serve", "--listen", &listen.to_string(), "--state", state];
+    let listen = listen.to_string();
+    let second = second.map(|second| second.to_string());
+    let mut args = vec!["serve", "--listen", &listen, "--state", state];
+    if let Some(second) = &second {
+        args.extend(["--listen-alt", second]);
+    }
     let server = gimlet.start(&args).await?;
     let line = server.ready["address"]
         .as_str()

@@ -50,7 +50,7 @@ impl Stage {
         let topology = Topology::build(sandbox?, &sites).await?;
         let folder = folder()?;
         let server = Place::Namespace(topology.server.clone());
-        let (server, address) = serve(binary, server, topology.server_ip.into(), &folder).await?;
+        let (server, address) = serve(binary, server, topology.server_ip.into(), None, &folder).await?;
         let host = |name: &str, site, side| {
             let place = Place::Namespace(topology.host(site, side)?.clone());
             Ok::<_, anyhow::Error>(client(binary, place, &address, &folder, name))
@@ -72,7 +72,7 @@ impl Stage {
     pub(crate) async fn loopback(binary: &Path) -> anyhow::Result<Self> {
         let folder = folder()?;
         let localhost = std::net::Ipv4Addr::LOCALHOST.into();
-        let (server, address) = serve(binary, Place::Here, localhost, &folder).await?;
+        let (server, address) = serve(binary, Place::Here, localhost, None, &folder).await?;
         let host = |name: &str| client(binary, Place::Here, &address, &folder, name);
         let carol = Gimlet {
             flags: vec!["--relay-only".to_owned()],

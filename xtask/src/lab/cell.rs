@@ -157,13 +157,12 @@ fn judge(punch: &Finished, outcome: &mut Outcome) {
             "direct after {direct:.0} ms, must be within {within} ms"
         ));
     }
-    if let Some(strategy) = expect.strategy
-        && outcome.word("strategy") != strategy
-    {
-        let got = outcome.word("strategy");
+    let strategy = outcome.word("strategy").to_owned();
+    if !expect.strategies.is_empty() && !expect.strategies.contains(&strategy.as_str()) {
+        let must = expect.strategies.join(" or ");
         outcome
             .failures
-            .push(format!("strategy is {got}, must be {strategy}"));
+            .push(format!("strategy is {strategy}, must be {must}"));
     }
     let status = match expect.path {
         Path::Direct => 0,

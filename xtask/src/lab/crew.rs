@@ -39,16 +39,17 @@ impl Serving {
 }
 
 impl Crew {
-    /// Starts a server that is reached at `ip`.
+    /// Starts a server that is reached at `ip`, and for STUN at `second` too.
     pub(crate) async fn serve(
         &self,
         part: Part,
         place: Place,
         ip: IpAddr,
+        second: Option<IpAddr>,
     ) -> anyhow::Result<Serving> {
         let logs = self.server_logs(part);
         fresh(&logs)?;
-        let (running, address) = serve(&self.binary, place, ip, &logs).await?;
+        let (running, address) = serve(&self.binary, place, ip, second, &logs).await?;
         Ok(Serving { running, address })
     }
 

@@ -16,8 +16,6 @@ pub(crate) enum Search {
     Sequence,
     /// The same where both sides count.
     BothSequences,
-    /// One port for each remote address: known once that address was sent to.
-    Address,
     /// Many sockets against many ports, all within a block that was inferred.
     Block,
     /// Many sockets against many ports of the whole range.
@@ -30,7 +28,6 @@ pub(crate) enum Search {
 const LANDED: &[Search] = &[
     Search::Sequence,
     Search::BothSequences,
-    Search::Address,
     Search::Block,
     Search::Birthday,
     Search::PortMap,
@@ -40,7 +37,7 @@ impl Search {
     /// How long it may take, from the start of `connect`.
     fn within(self) -> Duration {
         Duration::from_secs(match self {
-            Self::Sequence | Self::BothSequences | Self::Address | Self::Block => 3,
+            Self::Sequence | Self::BothSequences | Self::Block => 3,
             Self::Birthday => 20,
             Self::PortMap => 5,
         })
@@ -54,8 +51,8 @@ pub(crate) struct Expect {
     pub(crate) path: Path,
     /// Direct no later than this after the start of `connect`, where a search joins it.
     pub(crate) within_ms: Option<u64>,
-    /// How, where only one way leads there.
-    pub(crate) strategy: Option<&'static str>,
+    /// How it may have come to it, where plain checks can't.
+    pub(crate) strategies: &'static [&'static str],
 }
 
 impl Expect {
@@ -64,7 +61,7 @@ impl Expect {
         Self {
             path,
             within_ms: None,
-            strategy: None,
+            strategies: &[],
         }
     }
 
@@ -76,22 +73,12 @@ impl Expect {
         Self {
             path: Path::Direct,
             within_ms: u64::try_from(search.within().as_millis()).ok(),
-            strategy: match search {
-                Search::PortMap => Some("mapped"),
-                Search::Sequence
-                | Search::BothSequences
-                | Search::Address
-                | Search::Block
-                | Search::Birthday => None,
+            strategies: match search {
+                Search::Sequence | Search::BothSequences => &["predicted"],
+                Search::Block | Search::Birthday => &["birthday"],
+                // A check through the opening may be there before the word of it.
+                Search::PortMap => &["mapped", "peer-reflexive"],
             },
-        }
-    }
-
-    /// The same, whatever the way is called.
-    pub(crate) fn by_any_way(self) -> Self {
-        Self {
-            strategy: None,
-            ..self
         }
     }
 
@@ -126,11 +113,9 @@ fn hard(site: &Site) -> Option<&NatConfig> {
     })
 }
 
-/// How a side whose own port is known gets to know the other's.
+/// How a side whose own port is known gets to know the other's: by how ports are given out. How
+/// many of them one mapping serves makes no difference to it.
 fn towards(nat: &NatConfig) -> Search {
-    if nat.mapping == Mapping::AddressDependent {
-        return Search::Address;
-    }
     match nat.allocation {
         Allocation::Sequential { .. } => Search::Sequence,
         Allocation::RandomBlock { .. } => Search::Block,

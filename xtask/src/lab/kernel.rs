@@ -1,8 +1,11 @@
 //! The first part: the kernel's own NATs, every pair of sites once.
 
+use std::time::Duration;
+
 use super::cell::{self, Cell};
 use super::plan::{self, Pair};
 use super::report::Report;
+use super::site::Site;
 use super::topology::{Side, Topology};
 use super::{Crew, Part, oracle};
 use crate::gimlet::{Gimlet, Place};
@@ -14,6 +17,29 @@ pub(crate) struct Kernel<'a> {
     crew: &'a Crew,
     pairs: &'a [Pair],
     pub(crate) topology: Topology,
+}
+
+/// How long `whoami` may take, whatever happens.
+const WHOAMI_TIMEOUT: Duration = Duration::from_secs(40);
+
+/// What is wrong with what a host says of its router's opening, where its router opens ports.
+async fn opening(site: Site, host: &Gimlet) -> anyhow::Result<Option<String>> {
+    if !site.opens_ports() {
+        return Ok(None);
+    }
+    let whoami = host
+        .named("whoami")
+        .run(&["whoami"], WHOAMI_TIMEOUT)
+        .await?;
+    let mapped = &whoami.last()["mapped"];
+    let is_right = match site {
+        // The daemon sees the carrier's address on its outside and opens nothing.
+        Site::UpnpCarrier => mapped.is_null(),
+        _ => mapped
+            .as_str()
+            .is_some_and(|mapped| mapped.starts_with("11.0.")),
+    };
+    Ok((!is_right).then(|| format!("whoami: mapped is {mapped}")))
 }
 
 impl<'a> Kernel<'a> {
@@ -35,7 +61,7 @@ impl<'a> Kernel<'a> {
     pub(crate) async fn run(&self, runs: usize, report: &mut Report) -> anyhow::Result<()> {
         let place = Place::Namespace(self.topology.server.clone());
         let ip = self.topology.server_ip.into();
-        let mut server = self.crew.serve(Part::Kernel, place, ip).await?;
+        let mut server = self.crew.serve(Part::Kernel, place, ip, None).await?;
         for run in 1..=runs {
             report.heading(run, &Part::Kernel.network(0.0));
             for &pair in self.pairs {
@@ -71,7 +97,10 @@ impl<'a> Kernel<'a> {
             bytes: TRANSFER_BYTES,
             bench: true,
         };
-        let outcome = cell::run(&cell, &a, &b).await;
+        let mut outcome = cell::run(&cell, &a, &b).await;
+        for (site, host) in [(pair.a, &a), (pair.b, &b)] {
+            outcome.failures.extend(opening(site, host).await?);
+        }
         if !outcome.failures.is_empty() {
             for (site, side, name) in [(pair.a, Side::A, "a"), (pair.b, Side::B, "b")] {
                 let state = self.topology.router_state(site, side)?;

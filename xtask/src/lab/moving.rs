@@ -25,9 +25,9 @@ use stream::Stream;
 use trace::Trace;
 
 /// How long a transfer runs before anything happens to it: long enough to be direct.
-const CALM_BEFORE: Duration = Duration::from_secs(2);
+const CALM_BEFORE: Duration = Duration::from_millis(1500);
 /// How long it runs on afterwards: whatever comes later is a second interruption, and counts.
-const CALM_AFTER: Duration = Duration::from_secs(4);
+const CALM_AFTER: Duration = Duration::from_secs(3);
 /// How long it may take until traffic flows again, whatever the limit: a late one shall say
 /// how late.
 const BACK_TIMEOUT: Duration = Duration::from_secs(30);
@@ -182,7 +182,7 @@ async fn transfer(
             };
             flows(trace, since).await;
             sleep(CALM_AFTER).await;
-            Ok(trace.borrow().back_after(since))
+            Ok(trace.borrow().back_after(since, Instant::now()))
         };
         stream.during(meanwhile).await
     };

@@ -71,13 +71,8 @@ fn families(site: Site) -> &'static [Family] {
 
 /// What `pair` must come to, searches included.
 pub(crate) fn expect(pair: Pair) -> Expect {
-    if expected(pair) == Path::Relay {
-        match (pair.a, pair.b) {
-            (_, Site::Upnp) => return Expect::search(Search::PortMap),
-            // The opening is the dialer's own: it cannot tell whether what comes in knew it.
-            (Site::Upnp, _) => return Expect::search(Search::PortMap).by_any_way(),
-            _ => {}
-        }
+    if [pair.a, pair.b].contains(&Site::Upnp) && expected(pair) == Path::Relay {
+        return Expect::search(Search::PortMap);
     }
     match shared(pair.a) {
         Some(_) => Expect::plain(expected(pair)),

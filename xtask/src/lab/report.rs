@@ -22,7 +22,7 @@ const LOG_LINES: usize = 40;
 
 const COLUMNS: [Column; 10] = [
     text(14),
-    text(14),
+    text(18),
     text(6),
     text(14),
     number(8),

@@ -12,6 +12,8 @@ mod site;
 mod timing;
 mod world;
 
+use std::net::IpAddr;
+
 use gimlet_sim::Net;
 
 use super::cell::{self, Cell};
@@ -29,7 +31,7 @@ pub(crate) use load::measure;
 pub(crate) use plan::{Pair, all};
 pub(crate) use site::{Spot, layout};
 pub(crate) use timing::Timing;
-pub(crate) use world::{SERVER_IP, World};
+pub(crate) use world::{SERVER_IPS, World};
 
 /// Bytes each way in a cell: at 2 % loss a mebibyte takes seconds, not tens of them.
 const BYTES: usize = 1 << 20;
@@ -63,11 +65,13 @@ pub(crate) async fn run(
     let mut server = serve(crew, world, Part::Tun).await?;
     for run in 1..=runs {
         for loss in plan::LOSSES {
-            let pairs = pairs
-                .iter()
-                .filter(|pair| plan::losses(**pair).contains(&loss));
+            let mut pairs = pairs.to_vec();
+            pairs.retain(|pair| plan::losses(*pair).contains(&loss));
+            if pairs.is_empty() {
+                continue;
+            }
             report.heading(run, &Part::Tun.network(loss));
-            for &pair in pairs {
+            for pair in pairs {
                 cell(crew, world, pair, loss, run, &server.address, report).await?;
                 server.still_runs()?;
             }
@@ -89,7 +93,8 @@ const TIMED: [Pair; 1] = [Pair {
 /// Starts a server in the world; it needs a network to be laid only when it is used.
 pub(crate) async fn serve(crew: &Crew, world: &World, part: Part) -> anyhow::Result<Serving> {
     let place = Place::Namespace(world.server.clone());
-    crew.serve(part, place, SERVER_IP.into()).await
+    let [first, second] = SERVER_IPS.map(IpAddr::V4);
+    crew.serve(part, place, first, Some(second)).await
 }
 
 async fn cell(

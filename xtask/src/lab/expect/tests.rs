@@ -15,7 +15,8 @@ fn each_kind_of_symmetric_nat_has_its_own_search() {
         (Spot::Block, Search::Block),
         (Spot::Sequential, Search::Sequence),
         (Spot::SequentialTwo, Search::Sequence),
-        (Spot::Address, Search::Address),
+        (Spot::Address, Search::Birthday),
+        (Spot::AddressSequential, Search::Sequence),
     ] {
         assert_eq!(found(Spot::Apdf, spot), Some(search), "{spot:?}");
         assert_eq!(found(spot, Spot::Nested), Some(search), "{spot:?}");

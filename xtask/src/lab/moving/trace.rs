@@ -24,10 +24,10 @@ impl Trace {
         self.arrivals.last().is_some_and(|last| *last > since)
     }
 
-    /// How long after `since` the longest silence ended that lasted beyond it: the time to
-    /// traffic again, or the usual distance of two arrivals where nothing was interrupted.
-    /// Nothing if nothing arrived any more.
-    pub(super) fn back_after(&self, since: Instant) -> Option<Duration> {
+    /// How long after `since` the longest silence before `until` ended: the time to traffic
+    /// again, or the usual distance of two arrivals where nothing was interrupted. Nothing if
+    /// the silence goes on.
+    pub(super) fn back_after(&self, since: Instant, until: Instant) -> Option<Duration> {
         let first = self.arrivals.partition_point(|at| *at <= since);
         let mut before = since;
         let mut longest = (Duration::ZERO, None);
@@ -37,6 +37,9 @@ impl Trace {
                 longest = (silence, Some(at - since));
             }
             before = at;
+        }
+        if until.saturating_duration_since(before) > longest.0 {
+            return None;
         }
         longest.1
     }
@@ -55,9 +58,13 @@ mod tests {
     }
 
     fn back(arrivals: &[u64], since: u64) -> Option<u64> {
+        back_until(arrivals, since, *arrivals.last().unwrap())
+    }
+
+    fn back_until(arrivals: &[u64], since: u64, until: u64) -> Option<u64> {
         let start = Instant::now();
-        let since = start + Duration::from_millis(since);
-        let back = trace(start, arrivals).back_after(since)?;
+        let [since, until] = [since, until].map(|ms| start + Duration::from_millis(ms));
+        let back = trace(start, arrivals).back_after(since, until)?;
         Some(u64::try_from(back.as_millis()).unwrap())
     }
 
@@ -74,6 +81,12 @@ mod tests {
     #[test]
     fn without_an_interruption_it_is_as_long_as_between_any_two() {
         assert_eq!(back(&[0, 10, 20, 30, 40], 15), Some(15));
+    }
+
+    #[test]
+    fn a_silence_that_goes_on_is_no_return() {
+        assert_eq!(back_until(&[0, 60, 70], 5, 120), Some(55));
+        assert_eq!(back_until(&[0, 60, 70], 5, 200), None);
     }
 
     #[test]

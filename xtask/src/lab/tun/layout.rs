@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use gimlet_sim::{HostId, Layer, LinkConfig, Net, RouterId, RouterKind, Site};
 
-use super::world::SERVER_IP;
+use super::world::SERVER_IPS;
 use crate::lab::topology::Side;
 
 /// Two sites and the network between them.
@@ -70,7 +70,11 @@ impl Built {
 /// Builds the network from the internet down.
 pub(super) fn build(seed: u64, layout: &Layout) -> anyhow::Result<Built> {
     let mut net = Net::new(seed, Instant::now());
-    let server = net.add_host(None, vec![SERVER_IP.into()], layout.link.clone());
+    let server = net.add_host(
+        None,
+        SERVER_IPS.map(IpAddr::V4).to_vec(),
+        layout.link.clone(),
+    );
     let shared = layout.shared.clone().map(|layer| {
         let outside = vec![Ipv4Addr::new(11, 0, 9, 1).into()];
         net.add_router(None, kind(layer), outside, LinkConfig::default())

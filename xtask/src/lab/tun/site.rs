@@ -46,8 +46,10 @@ pub(crate) enum Spot {
     SequentialTwo,
     /// Symmetric, random ports of a block of 1,024.
     Block,
-    /// Another port for each remote address.
+    /// Another random port for each remote address.
     Address,
+    /// Another port for each remote address, each one more than the last.
+    AddressSequential,
 }
 
 impl Spot {
@@ -71,6 +73,7 @@ impl Spot {
             Self::SequentialTwo => "sequential-two",
             Self::Block => "block",
             Self::Address => "address",
+            Self::AddressSequential => "address-sequential",
         }
     }
 
@@ -94,6 +97,7 @@ impl Spot {
             Self::SequentialTwo => "a port per destination, each two more than the last",
             Self::Block => "a random port per destination of a block of 1,024",
             Self::Address => "a random port per destination address",
+            Self::AddressSequential => "a port per destination address, in sequence",
         }
     }
 
@@ -145,6 +149,7 @@ impl Spot {
             Self::SequentialTwo => symmetric(dependent, Sequential { step: 2 }),
             Self::Block => symmetric(dependent, RandomBlock { size: 1_024 }),
             Self::Address => symmetric(Mapping::AddressDependent, Allocation::Random),
+            Self::AddressSequential => symmetric(Mapping::AddressDependent, Sequential { step: 1 }),
         }
     }
 }

@@ -19,8 +19,10 @@ const QUEUE: &str = "5000";
 /// What a link carries at most, as on Ethernet.
 const MTU: u16 = 1_500;
 
-/// Where the server is, for everyone.
-pub(crate) const SERVER_IP: Ipv4Addr = Ipv4Addr::new(11, 0, 0, 1);
+/// Where the server is, for everyone. From one address alone nobody could tell a mapping that
+/// depends on the remote address from one that depends on nothing.
+pub(crate) const SERVER_IPS: [Ipv4Addr; 2] =
+    [Ipv4Addr::new(11, 0, 0, 1), Ipv4Addr::new(11, 0, 0, 2)];
 
 /// The three namespaces, in the order of [`Laid::hosts`].
 const SERVER: usize = 0;
@@ -55,7 +57,9 @@ impl World {
                 ends.push(open(device, place(side), name)?);
             }
         }
-        use_interface(&server, INTERFACES[0], SERVER_IP)?;
+        use_interface(&server, INTERFACES[0], SERVER_IPS[0])?;
+        let second = SERVER_IPS[1].to_string();
+        server.run_sync(move || ip(&["address", "add", &second, "dev", INTERFACES[0]]))?;
         Ok(Self {
             carrier: Carrier::start(ends)?,
             server,
