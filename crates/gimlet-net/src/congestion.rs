@@ -13,6 +13,13 @@ use std::time::Instant;
 use quinn::congestion::{Controller, ControllerFactory, ControllerMetrics};
 use quinn_proto::RttEstimator;
 
+mod cubic;
+mod discerning;
+mod losses;
+mod queue;
+
+pub use discerning::DiscerningConfig;
+
 /// Counts the path changes of one peer; shared by all connections with it.
 #[derive(Debug)]
 pub struct PathEpoch {
