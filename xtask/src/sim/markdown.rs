@@ -11,6 +11,8 @@ use super::table::{percent, share, spread, time};
 pub(super) fn page(report: &Report) -> String {
     let mut out = String::from(include_str!("../../data/traversal-head.md"));
     out += "\n![Which pairs of NATs are joined directly](traversal.svg)\n\n";
+    let trials = super::heat::thousands(report.trials());
+    let _infallible = writeln!(out, "This is seed {}: {trials} attempts.\n", report.seed);
     out += "## What must hold\n\n";
     checks(&mut out, report);
     out += "\n## Pairs that need a search\n\n";
