@@ -240,6 +240,7 @@ impl Agent {
             path.suspect(now);
             self.doubted_at.get_or_insert(now);
             self.step(via, now);
+            self.rouse(now);
         }
     }
 

@@ -25,9 +25,11 @@
 //!   side says.
 
 mod plan;
+mod playing;
 mod ports;
 mod round;
 mod samples;
+mod terms;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};

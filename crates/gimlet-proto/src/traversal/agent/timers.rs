@@ -49,12 +49,12 @@ impl Agent {
     }
 
     /// Looks for a way out while the selected path is doubted or lost: what killed it may have killed
-    /// the reserve too, so that must answer again before it is chosen, and paths that were only
-    /// given up as surplus are tried anew.
+    /// the reserve too, so that must answer again before it is chosen, at the size that is
+    /// needed now; and paths that were only given up as surplus are tried anew.
     pub(super) fn rouse(&mut self, now: Instant) {
         let mut stale = Vec::new();
         for path in self.paths.values_mut().filter(|p| p.route.is_direct()) {
-            if path.is_stale(now) {
+            if path.is_stale(now) || path.is_valid() && path.proven < self.mtu {
                 path.suspect(now);
                 stale.push(path.route);
             } else if path.state == State::Idle && path.proven > 0 {

@@ -58,7 +58,9 @@ impl Path {
     /// Doubts a valid path; the first probe is due at once.
     pub(in crate::traversal) fn suspect(&mut self, now: Instant) {
         if let State::Valid { since, .. } = self.state {
-            let patience = (self.rtt.unwrap_or_default() * 4).clamp(SUSPECT_MIN, SUSPECT_MAX);
+            // Two round trips, so that a probe may be lost, and some for a queue on the way.
+            let patience = self.rtt.unwrap_or_default() * 2 + Duration::from_millis(100);
+            let patience = patience.clamp(SUSPECT_MIN, SUSPECT_MAX);
             self.state = State::Probing {
                 since,
                 gap: patience / 4,
@@ -133,7 +135,12 @@ impl Path {
                     return self.die(now);
                 }
                 *next_at = (now + *gap).min(*give_up_at);
-                Step::Send(Size::Small)
+                // One in reserve is of use only if it carries what QUIC sends by now.
+                let grow = direct && !standing.selected && self.proven < standing.mtu;
+                Step::Send(match grow {
+                    true => Size::Full,
+                    false => Size::Small,
+                })
             }
             State::Dead { tries, next_at } => {
                 if *tries >= MAX_REVIVALS && !standing.pinned {

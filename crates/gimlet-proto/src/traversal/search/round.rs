@@ -3,9 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use super::plan::{self, Kind, Plan, Shape};
+use super::plan::{self, Shape};
 use super::samples::ports_of;
-use super::{Action, Round, Search, SearchEnd, Stage, View};
+use super::terms::USUAL_RTT;
+use super::{Action, Search, SearchEnd, Stage, View};
 use crate::hint::{Hint, Ports};
 use crate::stun::TransactionId;
 use crate::traversal::entropy::Entropy;
@@ -30,67 +31,11 @@ const SAMPLE_TIME: Duration = Duration::from_millis(1200);
 /// and samples.
 const ANSWER_TIME: Duration = Duration::from_secs(4);
 
-/// Until the side that answered gives up waiting for another round.
-const NEXT_ROUND: Duration = Duration::from_secs(6);
-
 /// How soon a busy host is asked again.
 const BUSY: Duration = Duration::from_secs(5);
 
 /// Rounds answered without a path between: more than a well-behaved dialer ever begins.
 const MAX_ROUNDS: u32 = 12;
-
-/// Taken for the round trip over the relay while it is not known.
-const USUAL_RTT: Duration = Duration::from_millis(100);
-
-/// Packets of one round toward an address that the server does not hear the other side from.
-const UNVOUCHED: u32 = 16;
-
-/// Lengths, rates and bounds of a round.
-struct Terms {
-    rounds: u32,
-    length: Duration,
-    /// Between two packets.
-    pace: Duration,
-    /// Between two passes over the same sockets or ports.
-    pause: Duration,
-    packets: u32,
-}
-
-fn terms(kind: Kind, rtt: Duration) -> Terms {
-    let ms = Duration::from_millis;
-    match kind {
-        Kind::Fresh => Terms {
-            rounds: 2,
-            length: ms(400) + 3 * rtt,
-            pace: ms(50),
-            pause: ms(50),
-            packets: 12,
-        },
-        // Openings follow each other closely, so that few of others' mappings come between.
-        Kind::Predict => Terms {
-            rounds: 6,
-            length: ms(600) + 3 * rtt,
-            pace: ms(2),
-            pause: ms(150),
-            packets: 200,
-        },
-        // The whole budget; openings are repeated before a NAT forgets them.
-        Kind::Birthday { wide: true } => Terms {
-            rounds: 1,
-            length: ms(25_000),
-            pace: ms(10),
-            pause: ms(8_000),
-            packets: 2_500,
-        },
-        Kind::Birthday { wide: false } => Terms {
-            rounds: 2,
-            length: ms(6_000) + 2 * rtt,
-            pace: ms(10),
-            pause: ms(3_000),
-            packets: 600,
-        },
-    }
-}
 
 impl Search {
     /// When [`tick`](Self::tick) has something to do.
@@ -185,7 +130,7 @@ impl Search {
     }
 
     /// How our next mapping comes about: samples know better than the class.
-    fn shape(&self, view: &View) -> Shape {
+    pub(super) fn shape(&self, view: &View) -> Shape {
         self.sampled.unwrap_or_else(|| plan::shape(view.local_nat))
     }
 
@@ -198,7 +143,7 @@ impl Search {
         }
     }
 
-    fn begin_round(&mut self, round: u32, view: &View, now: Instant) {
+    pub(super) fn begin_round(&mut self, round: u32, view: &View, now: Instant) {
         self.round = round;
         self.played += 1;
         self.outcome.rounds += 1;
@@ -413,108 +358,6 @@ impl Search {
         }
     }
 
-    fn run(&mut self, theirs: Hint, view: &View, now: Instant) {
-        let mine = self.shape(view);
-        let Some(plan) = plan::plan(mine, &theirs.ports) else {
-            return self.fail(SearchEnd::Infeasible, view, now);
-        };
-        let their_shape = plan::shape_of(&theirs.ports);
-        let told = their_shape.and_then(|told| plan::kind(mine, told));
-        // What the NATs promised says more than an endpoint does, unless it came out otherwise.
-        let promised = self.found_by.filter(|kind| *kind != Kind::Fresh);
-        let Some(kind) = told
-            .filter(|kind| *kind != Kind::Fresh)
-            .or(promised)
-            .or(told)
-        else {
-            return self.fail(SearchEnd::Infeasible, view, now);
-        };
-        self.found_by = Some(kind);
-        self.outcome.strategy = Some(kind.strategy());
-        let rtt = view.relay_rtt.unwrap_or(USUAL_RTT);
-        // Whoever speaks last is early by the way its word takes; on every other attempt of two
-        // fixed endpoints the other side is, because that may be what went wrong.
-        let last = view.role == Role::Controlled;
-        let swapped = kind == Kind::Fresh && self.round % 2 == 0;
-        let hold = match last != swapped {
-            true => rtt / 2,
-            false => Duration::ZERO,
-        };
-        self.stage = Stage::Running(Round {
-            kind,
-            plan,
-            next_at: now + hold,
-            sent: 0,
-            until: now + hold + terms(kind, rtt).length,
-        });
-        self.send_due(view, now);
-    }
-
-    fn send_due(&mut self, view: &View, now: Instant) {
-        let Stage::Running(round) = &mut self.stage else {
-            return;
-        };
-        let terms = terms(round.kind, view.relay_rtt.unwrap_or(USUAL_RTT));
-        let remote = match &round.plan {
-            Plan::Open { target } => target.ip(),
-            Plan::Probe { ip, .. } => *ip,
-        };
-        let most = match self.observed == Some(remote.to_canonical()) {
-            true => terms.packets,
-            false => UNVOUCHED,
-        };
-        while round.next_at <= now {
-            if round.sent >= most {
-                round.next_at = round.until;
-                break;
-            }
-            if !self.budget.take(now) {
-                round.next_at = self.budget.ready_at(now);
-                break;
-            }
-            let nth = round.sent;
-            let (socket, remote, in_pass) = match &mut round.plan {
-                Plan::Open { target } => {
-                    let count = self.sockets.len().max(1) as u32;
-                    let own = self.sockets.get((nth % count) as usize).copied();
-                    (own.or(self.told_from), *target, count)
-                }
-                Plan::Probe { ip, ports } => {
-                    let count = ports.len();
-                    (self.told_from, SocketAddr::new(*ip, ports.next()), count)
-                }
-            };
-            round.sent += 1;
-            self.outcome.packets += 1;
-            let pause = match round.sent % in_pass {
-                0 => terms.pause,
-                _ => terms.pace,
-            };
-            round.next_at = now + pause;
-            if let Some(socket) = socket {
-                self.actions.push_back(Action::Check { socket, remote });
-            }
-        }
-    }
-
-    fn end_round(&mut self, view: &View, now: Instant) {
-        let rounds = match &self.stage {
-            Stage::Running(round) => terms(round.kind, USUAL_RTT).rounds,
-            _ => 0,
-        };
-        match view.role {
-            Role::Controlling if self.played >= rounds => {
-                self.fail(SearchEnd::Exhausted, view, now);
-            }
-            Role::Controlling => self.begin_round(self.round + 1, view, now),
-            Role::Controlled => {
-                self.stage = Stage::Resting {
-                    until: now + NEXT_ROUND,
-                }
-            }
-        }
-    }
-
     fn succeed(&mut self, kept: Option<SocketId>, now: Instant) {
         self.over = false;
         self.played = 0;
@@ -527,7 +370,7 @@ impl Search {
         }
     }
 
-    fn fail(&mut self, why: SearchEnd, view: &View, now: Instant) {
+    pub(super) fn fail(&mut self, why: SearchEnd, view: &View, now: Instant) {
         self.note_time(now);
         // The other side waits for a word of ours.
         let owed = self.mine.is_none() && self.theirs.is_some_and(|t| t.round == self.round);
