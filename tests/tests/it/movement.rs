@@ -10,14 +10,15 @@ use std::time::Duration;
 use gimlet::{Changes, Connection};
 use gimlet_server::Config;
 use gimlet_sim::{Allocation, Filtering, LinkConfig, Mapping, NatConfig, RouterKind};
-use gimlet_tests::{Peer, Place, RunningServer, World, rtt_40ms};
+use gimlet_tests::{Peer, Place, RunningServer, World};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::bench::{echo, nat, path_is, payload, transfer};
 
-/// Between the peers when direct; over the relay it is twice that.
-const RTT: Duration = Duration::from_millis(40);
+/// Delays of an uplink, one way: a quarter of the round trip between the peers when direct, an eighth of
+/// that over the relay.
+const UPLINKS: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(75)];
 
 /// Eight seconds at the links' rate.
 const BYTES: usize = 8 << 20;
@@ -60,12 +61,13 @@ struct Roamers {
     _server: RunningServer,
     sides: [(Peer, watch::Sender<Changes>); 2],
     kind: RouterKind,
+    uplink: Duration,
 }
 
-fn link() -> LinkConfig {
+fn link(uplink: Duration) -> LinkConfig {
     LinkConfig {
         rate: Some(8_000_000),
-        ..rtt_40ms()
+        ..LinkConfig::with_delay(uplink)
     }
 }
 
@@ -83,25 +85,28 @@ fn symmetric() -> RouterKind {
 }
 
 impl Roamers {
-    async fn new(seed: u64, kind: &RouterKind) -> Self {
+    async fn new(seed: u64, kind: &RouterKind, uplink: Duration) -> Self {
         let mut world = World::new(seed);
-        let server = world.server(rtt_40ms(), Config::on_loopback());
+        let server = world.server(LinkConfig::with_delay(uplink), Config::on_loopback());
         let kinds = std::slice::from_ref(kind);
-        let places = [world.site(kinds, link()), world.site(kinds, link())];
-        Self::at(world, server, places, kind).await
+        let places = [
+            world.site(kinds, link(uplink)),
+            world.site(kinds, link(uplink)),
+        ];
+        Self::at(world, server, places, kind, uplink).await
     }
 
     /// Hosts with addresses of both families.
-    async fn dual(seed: u64, kind: &RouterKind) -> Self {
+    async fn dual(seed: u64, kind: &RouterKind, uplink: Duration) -> Self {
         let mut world = World::new(seed);
-        let server = world.server(rtt_40ms(), Config::on_loopback());
+        let server = world.server(LinkConfig::with_delay(uplink), Config::on_loopback());
         let places = [1, 2].map(|n| {
-            let router = world.router(kind.clone(), link());
+            let router = world.router(kind.clone(), link(uplink));
             let addrs = [format!("192.168.{n}.2"), format!("2001:db8:{n}::2")];
             let addrs = addrs.each_ref().map(String::as_str);
             world.host(Some(router), &addrs, LinkConfig::default())
         });
-        Self::at(world, server, places, kind).await
+        Self::at(world, server, places, kind, uplink).await
     }
 
     async fn at(
@@ -109,6 +114,7 @@ impl Roamers {
         server: RunningServer,
         places: [Place; 2],
         kind: &RouterKind,
+        uplink: Duration,
     ) -> Self {
         let [a, b] = places;
         let sides = [
@@ -120,6 +126,7 @@ impl Roamers {
             _server: server,
             sides,
             kind: kind.clone(),
+            uplink,
         }
     }
 
@@ -143,7 +150,7 @@ impl Roamers {
         let router = router.expect("every site has a router");
         match what {
             Happening::OtherNetwork => {
-                let other = self.world.router(self.kind.clone(), link());
+                let other = self.world.router(self.kind.clone(), link(self.uplink));
                 let addr: IpAddr = "10.7.7.7".parse().unwrap();
                 self.world
                     .net(|net| net.move_host(host, Some(other), vec![addr]));
@@ -188,14 +195,20 @@ async fn roamer(
 }
 
 async fn play(what: Happening, kind: &RouterKind, direct: bool) {
+    for uplink in UPLINKS {
+        play_at(what, kind, direct, uplink).await;
+    }
+}
+
+async fn play_at(what: Happening, kind: &RouterKind, direct: bool, uplink: Duration) {
     let bytes = payload(BYTES);
     let mut worst = Duration::ZERO;
     for side in [0, 1] {
         for sends in [0, 1] {
             let dual = matches!(what, Happening::NoMoreIpv6 | Happening::NoMoreIpv6Untold);
             let mut roamers = match dual {
-                true => Roamers::dual(11, kind).await,
-                false => Roamers::new(11, kind).await,
+                true => Roamers::dual(11, kind, uplink).await,
+                false => Roamers::new(11, kind, uplink).await,
             };
             let ends = roamers.connect().await;
             ends[0].settled().await;
@@ -219,7 +232,7 @@ async fn play(what: Happening, kind: &RouterKind, direct: bool) {
             let again = transfer.pause_after(since);
             println!("{what:?} side {side} sender {sends} direct {direct}: {again:?}");
             worst = worst.max(again);
-            let rtt = if direct { RTT } else { 2 * RTT };
+            let rtt = if direct { 4 * uplink } else { 8 * uplink };
             assert!(
                 again <= what.allowed() + 3 * rtt,
                 "{what:?} side {side} sender {sends} direct {direct}: {again:?}"
@@ -231,7 +244,7 @@ async fn play(what: Happening, kind: &RouterKind, direct: bool) {
             echo(&ends[0], &ends[1], b"all is well").await;
         }
     }
-    println!("{what:?} direct {direct}: at most {worst:?}");
+    println!("{what:?} direct {direct} uplink {uplink:?}: at most {worst:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -292,7 +305,7 @@ async fn a_direct_transfer_over_ipv6_goes_on_over_ipv4_also_where_nobody_tells()
 
 #[tokio::test(start_paused = true)]
 async fn a_transfer_survives_ten_networks_in_a_row() {
-    let mut roamers = Roamers::new(12, &forgetful()).await;
+    let mut roamers = Roamers::new(12, &forgetful(), UPLINKS[0]).await;
     let ends = roamers.connect().await;
     path_is(&ends[0], true).await;
     let bytes = payload(2 * BYTES);

@@ -12,9 +12,17 @@ use gimlet_proto::traversal::{Route, SocketId};
 use crate::congestion::PathEpoch;
 use crate::virtual_addr::VirtualAddr;
 
-/// How long a direct path may stay silent under traffic before it is suspect, until its round-trip
-/// time is known. Peers answer within a round trip and the 25 ms of a delayed acknowledgement.
-const DEFAULT_PATIENCE: Duration = Duration::from_millis(200);
+/// How long a path may stay silent under traffic before it is suspect, until its round-trip time is
+/// known.
+const DEFAULT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A packet sent before is no longer waited for after this time: it wanted no answer, as the last
+/// acknowledgement of a transfer does.
+const FORGOTTEN: Duration = Duration::from_secs(3);
+
+/// Smallest datagram that counts as a flow. What is smaller may be an answer to our own doubts, and
+/// must not raise new ones.
+pub(super) const FLOW: usize = 256;
 
 /// Silence after which packets that come are news: something flows again. An ongoing transfer is
 /// never silent for that long unless its way is broken.
@@ -72,7 +80,7 @@ pub struct Link {
     addr: VirtualAddr,
     target: ArcSwapOption<Target>,
     epoch: Arc<PathEpoch>,
-    /// When the first packet that is still without any echo left on the direct path; 0: none.
+    /// When the first packet that is still without any echo left; 0: none.
     unanswered_since: AtomicU64,
     /// How long that may be, milliseconds.
     patience: AtomicU64,
@@ -129,7 +137,7 @@ impl Link {
         true
     }
 
-    /// Sets how long the direct path may be silent under traffic, from its round-trip time.
+    /// Sets how long the path may be silent under traffic, from its round-trip time.
     pub fn set_rtt(&self, rtt: Duration) {
         let patience = (rtt * 3 + Duration::from_millis(25))
             .clamp(Duration::from_millis(100), Duration::from_secs(1));
@@ -142,15 +150,16 @@ impl Link {
         self.heard_at.load(Ordering::Relaxed)
     }
 
-    /// Notes a packet sent on the direct path; true when the silence has become suspect. Says so
+    /// Notes a packet sent to the peer; true when the silence has become suspect. Says so
     /// once per patience.
     pub(super) fn note_sent(&self, now: u64) -> bool {
         let since = self.unanswered_since.load(Ordering::Relaxed);
-        if since == 0 {
+        let waited = now.saturating_sub(since);
+        if since == 0 || waited > FORGOTTEN.as_millis() as u64 {
             self.unanswered_since.store(now, Ordering::Relaxed);
             return false;
         }
-        let suspect = now.saturating_sub(since) > self.patience.load(Ordering::Relaxed);
+        let suspect = waited > self.patience.load(Ordering::Relaxed);
         if suspect {
             self.unanswered_since.store(now, Ordering::Relaxed);
         }
@@ -169,6 +178,13 @@ impl Link {
             self.flowed_at.store(now, Ordering::Relaxed);
         }
         before == 0 || now.saturating_sub(before) > QUIET.as_millis() as u64
+    }
+
+    /// Notes QUIC over the relay.
+    pub(super) fn note_relayed(&self) {
+        if matches!(self.target(), Some(Target::Relay { .. })) {
+            self.unanswered_since.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Notes QUIC on the direct path; true for the first since the path was selected.
@@ -227,6 +243,14 @@ mod tests {
         link.note_heard(1040);
         assert!(!link.note_sent(5000));
         assert!(!link.note_sent(5040));
+    }
+
+    #[test]
+    fn a_packet_of_long_ago_wanted_no_answer() {
+        let link = link();
+        assert!(!link.note_sent(1000));
+        assert!(!link.note_sent(4001));
+        assert!(link.note_sent(4200));
     }
 
     #[test]

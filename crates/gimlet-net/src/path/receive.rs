@@ -10,6 +10,7 @@ use gimlet_proto::frame::{Frame, FrameKind, HEADER_LEN};
 use gimlet_proto::traversal::{Route, SocketId};
 use quinn::udp::RecvMeta;
 
+use super::link::FLOW;
 use super::table::Table;
 use super::{Link, PathSocket, Report, Target, Via};
 use crate::virtual_addr::VirtualAddr;
@@ -20,13 +21,13 @@ impl PathSocket {
         self.clock.instant(link.heard_at())
     }
 
-    /// When QUIC last came for `link`, over any path, if ever.
+    /// When more than a few bytes of QUIC last came for `link`, over any path, if ever.
     pub fn flowed_at(&self, link: &Link) -> Option<std::time::Instant> {
         self.clock.instant(link.flowed_at())
     }
 
-    fn note_flow(&self, link: &Arc<Link>, now: u64) {
-        if link.note_flow(now) {
+    fn note_flow(&self, link: &Arc<Link>, bytes: usize) {
+        if bytes >= FLOW && link.note_flow(self.clock.now()) {
             self.report(Report::Flowing { link: link.clone() });
         }
     }
@@ -120,7 +121,8 @@ impl PathSocket {
         match (frame.kind, demux::classify(frame.payload)) {
             (FrameKind::Data, Some(Kind::Quic)) => match table.of_session(session) {
                 Some(link) => {
-                    self.note_flow(link, self.clock.now());
+                    link.note_relayed();
+                    self.note_flow(link, frame.payload.len());
                     self.counters
                         .relay_bytes_received
                         .add(frame.payload.len() as u64);
@@ -161,15 +163,14 @@ impl PathSocket {
     }
 
     fn note_direct(&self, socket: SocketId, from: SocketAddr, bytes: usize, link: &Arc<Link>) {
-        let now = self.clock.now();
         self.counters.direct_bytes_received.add(bytes as u64);
-        self.note_flow(link, now);
+        self.note_flow(link, bytes);
         if link.target()
             == Some(Target::Direct {
                 socket,
                 remote: from,
             })
-            && link.note_heard(now)
+            && link.note_heard(self.clock.now())
         {
             let route = Route::Direct {
                 socket,

@@ -49,7 +49,7 @@ pub enum Report {
         /// The datagram inside the frame.
         datagram: Vec<u8>,
     },
-    /// A link's direct path was sent on for a while and nothing came back.
+    /// A link's path was sent on for a while and nothing came back.
     Suspect {
         /// Which link.
         link: Arc<Link>,
@@ -70,7 +70,7 @@ pub enum Report {
         /// Which path.
         route: Route,
     },
-    /// QUIC comes for a link after a silence of seconds: what flows can be seen to stop.
+    /// More than a few bytes of QUIC come for a link after a silence of seconds: what flows can be seen to stop.
     Flowing {
         /// Which link.
         link: Arc<Link>,

@@ -78,12 +78,12 @@ impl PathSocket {
                 self.send_as_is(socket, remote, transmit)
             }
         };
-        let route = target.direct();
+        let route = target.route();
         match (sent, route) {
             (Err(error), _) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
-            (Err(_), _) => {
+            (Err(_), route) => {
                 self.counters.send_errors.add(1);
-                if let Some(route) = target.route() {
+                if let Some(route) = route {
                     self.report(Report::SendFailed {
                         link: link.clone(),
                         route,

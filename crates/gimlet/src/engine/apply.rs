@@ -1,6 +1,6 @@
 //! Carries out what a session's machines decide.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gimlet_net::path::Target;
 use gimlet_net::virtual_addr::VirtualAddr;
@@ -12,6 +12,9 @@ use super::{CHECKS, Engine, now};
 use crate::control::ServerPlace;
 use crate::event::EndpointEvent;
 use crate::peer::Path;
+
+/// What a path is taken to need until its round trip is measured: a relay on another continent.
+const UNKNOWN_RTT: Duration = Duration::from_millis(400);
 
 impl Engine {
     /// Drains everything a session has to say: the one place where its decisions take effect.
@@ -115,9 +118,7 @@ impl Engine {
                 strategy,
                 rtt,
             } => {
-                if let Some(rtt) = rtt {
-                    peer.link.set_rtt(rtt);
-                }
+                peer.link.set_rtt(rtt.unwrap_or(UNKNOWN_RTT));
                 let path = match route {
                     Route::Relay => Path { rtt, ..Path::RELAY },
                     Route::Direct { socket, remote } => Path {
