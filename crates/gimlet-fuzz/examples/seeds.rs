@@ -23,6 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "control_to_server" => of_group(&vectors["to_server"]),
             "control_to_peer" => of_group(&vectors["to_peer"]),
             "frames" => of_group(&vectors["frames"]),
+            "tunnel" => of_group(&vectors["tunnel"]),
             "stun_check" | "stun_plain" => of_group(&vectors["stun"]),
             _ => noise(),
         };

@@ -17,6 +17,7 @@ mod rendezvous;
 mod stun_check;
 mod stun_plain;
 mod stun_text;
+mod tunnel;
 
 /// One fuzz target.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +29,7 @@ pub struct Target {
 }
 
 /// Every target, in the order of the alphabet.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     ADDRESS,
     AGENT,
     CONTROL_TO_PEER,
@@ -39,6 +40,7 @@ pub const TARGETS: [Target; 10] = [
     RENDEZVOUS,
     STUN_CHECK,
     STUN_PLAIN,
+    TUNNEL,
 ];
 
 /// The text of a server's address line.
@@ -99,4 +101,10 @@ pub const STUN_CHECK: Target = Target {
 pub const STUN_PLAIN: Target = Target {
     name: "stun_plain",
     run: stun_plain::run,
+};
+
+/// A message of a tunnel, cut into packets.
+pub const TUNNEL: Target = Target {
+    name: "tunnel",
+    run: tunnel::run,
 };

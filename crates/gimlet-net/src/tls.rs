@@ -24,12 +24,17 @@ mod verify;
 
 pub use verify::peer_id_of_certificate;
 
-use resolve::ByServerName;
+use resolve::{ByProtocol, ByServerName};
 use verify::KeyVerifier;
 
 /// How long a certificate says it is valid, counted from a day before it is made. Nobody of ours
 /// looks; short, because a certificate is made anew at every start.
 const CERTIFICATE_VALIDITY: Duration = Duration::from_secs(15 * 24 * 3600);
+
+/// What is spoken in a tunnel's TLS, as any observer may see. A client that knows the server's key
+/// offers [`message::ALPN`] besides, which is how the server knows which certificate to show: the
+/// server name stays the host's, for firewalls that look at it.
+const HTTP: &[u8] = b"http/1.1";
 
 /// The server name a client asks for when it knows the server's key.
 pub fn pinned_server_name(server: PeerId) -> String {
@@ -188,6 +193,52 @@ impl Credential {
         let resolver = ByServerName::new(self.certified.clone(), web.map(Arc::new));
         let verifier = Arc::new(KeyVerifier::any(&self.provider));
         self.server(verifier, Arc::new(resolver), &[message::ALPN.to_vec()])
+    }
+
+    /// For a tunnel to a server: one that holds `key`, or, without a key, one whose certificate chains
+    /// to a root that the platform trusts. What is in the tunnel proves itself once more; this keeps
+    /// those out who would only like to know when and how much is sent.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError::Rustls`], when the platform's roots cannot be had.
+    pub fn tunnel_client(&self, key: Option<PeerId>) -> Result<ClientConfig, TlsError> {
+        let verifier: Arc<dyn rustls::client::danger::ServerCertVerifier> = match key {
+            Some(key) => Arc::new(KeyVerifier::pinned(key, &self.provider)),
+            None => Arc::new(rustls_platform_verifier::Verifier::new(
+                self.provider.clone(),
+            )?),
+        };
+        let mut config = ClientConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth();
+        let by_key = key.map(|_| message::ALPN.to_vec());
+        config.alpn_protocols = by_key.into_iter().chain([HTTP.to_vec()]).collect();
+        config.resumption = rustls::client::Resumption::disabled();
+        Ok(config)
+    }
+
+    /// For a server's TCP port: anybody may knock. `web` is shown to clients that trust by name.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError::Rustls`], when `web` does not hold together.
+    pub fn tunnel_server(&self, web: Option<WebCertificate>) -> Result<ServerConfig, TlsError> {
+        let web = match web {
+            Some(web) => Some(CertifiedKey::from_der(web.chain, web.key, &self.provider)?),
+            None => None,
+        };
+        let resolver = ByProtocol::new(self.certified.clone(), web.map(Arc::new));
+        let mut config = ServerConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(resolver));
+        config.alpn_protocols = vec![HTTP.to_vec()];
+        config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok(config)
     }
 
     fn client(

@@ -20,18 +20,25 @@ use crate::id::{ParseIdError, PeerId};
 pub struct ServerAddress {
     /// Host name or IP address, without brackets.
     pub host: String,
-    /// UDP port, and TCP port for TLS.
+    /// UDP port, and TCP port for TLS unless `tls` names another.
     pub port: u16,
     /// The server's key. `None`: its certificate must chain to a trusted root.
     pub key: Option<PeerId>,
     /// What lets one sign in.
     pub token: Option<String>,
+    /// TCP port for TLS, where it is another than the UDP port.
+    pub tls: Option<u16>,
 }
 
 impl ServerAddress {
     /// The UDP port where an address names none, and where a server listens unless told otherwise.
     /// Not STUN's 3478, so that it runs beside a STUN or TURN server.
     pub const DEFAULT_PORT: u16 = 13000;
+
+    /// The TCP port for TLS.
+    pub fn tls_port(&self) -> u16 {
+        self.tls.unwrap_or(self.port)
+    }
 }
 
 impl FromStr for ServerAddress {
@@ -50,12 +57,16 @@ impl FromStr for ServerAddress {
             port,
             key: None,
             token: None,
+            tls: None,
         };
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=').ok_or(ParseAddressError::Query)? {
                 ("key", key) => address.key = Some(key.parse()?),
                 ("token", token) if is_token(token) => address.token = Some(token.to_owned()),
                 ("token", _) => return Err(ParseAddressError::Token),
+                ("tls", port) => {
+                    address.tls = Some(parse_port(port).ok_or(ParseAddressError::TlsPort)?);
+                }
                 // Later versions may add to the line; an unknown key must not stop an old client.
                 _ => (),
             }
@@ -81,14 +92,14 @@ fn split_host_port(place: &str) -> Result<(&str, u16), ParseAddressError> {
         return Err(ParseAddressError::Host);
     }
     let port = match port {
-        Some(port) => port
-            .parse()
-            .ok()
-            .filter(|&port| port != 0)
-            .ok_or(ParseAddressError::Port)?,
+        Some(port) => parse_port(port).ok_or(ParseAddressError::Port)?,
         None => ServerAddress::DEFAULT_PORT,
     };
     Ok((host, port))
+}
+
+fn parse_port(text: &str) -> Option<u16> {
+    text.parse().ok().filter(|&port| port != 0)
 }
 
 /// Whether a text may be a token: 1 to 128 letters, digits, `-` and `_`.
@@ -107,7 +118,8 @@ impl fmt::Display for ServerAddress {
         }
         let key = self.key.map(|key| format!("key={key}"));
         let token = self.token.as_ref().map(|token| format!("token={token}"));
-        let query: Vec<_> = key.into_iter().chain(token).collect();
+        let tls = self.tls.map(|port| format!("tls={port}"));
+        let query: Vec<_> = [key, token, tls].into_iter().flatten().collect();
         match query.is_empty() {
             true => Ok(()),
             false => write!(f, "?{}", query.join("&")),
@@ -122,6 +134,7 @@ impl fmt::Debug for ServerAddress {
             .field("port", &self.port)
             .field("key", &self.key)
             .field("token", &self.token.as_ref().map(|_| ".."))
+            .field("tls", &self.tls)
             .finish()
     }
 }
@@ -149,6 +162,9 @@ pub enum ParseAddressError {
     /// The token has characters no token has.
     #[error("the token is not valid: letters, digits, '-' and '_' only")]
     Token,
+    /// The TLS port is not a number from 1 to 65535.
+    #[error("tls= is not followed by a port from 1 to 65535")]
+    TlsPort,
 }
 
 #[cfg(test)]
@@ -164,6 +180,7 @@ mod tests {
                 port: 13000,
                 key: Some(PeerId::from_bytes([3; 32])),
                 token: Some("abc-123".to_owned()),
+                tls: host.starts_with("relay").then_some(443),
             };
             assert_eq!(address.to_string().parse(), Ok(address));
         }
@@ -184,6 +201,7 @@ mod tests {
             Key(ParseIdError::Length { found: 3 })
         );
         assert_eq!(parse("host:1?token=a b"), Token);
+        assert_eq!(parse("host:1?tls=0"), TlsPort);
     }
 
     #[test]

@@ -20,4 +20,5 @@ pub mod secret;
 pub mod stats;
 pub mod stun;
 pub mod traversal;
+pub mod tunnel;
 pub mod wire;

@@ -119,6 +119,7 @@ impl Server {
             port: self.local.port(),
             key: Some(self.peer_id()),
             token: self.token.clone(),
+            tls: None,
         }
     }
 

@@ -135,6 +135,7 @@ async fn look(server: SocketAddr) -> NetReport {
         port: server.port(),
         key: None,
         token: None,
+        tls: None,
     };
     let builder = Endpoint::builder().server(server).port_mapping(false);
     let endpoint = builder.bind().await.expect("sockets of this host");

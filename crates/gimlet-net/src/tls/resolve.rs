@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use gimlet_proto::message;
 use rustls::SignatureScheme;
 use rustls::client::ResolvesClientCert;
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -48,5 +49,31 @@ impl ResolvesClientCert for ByServerName {
 
     fn has_certs(&self) -> bool {
         true
+    }
+}
+
+/// Shows the identity's certificate to whoever offers our protocol, as clients do that know the key,
+/// and the operator's to the others, where there is one.
+#[derive(Debug)]
+pub(super) struct ByProtocol {
+    own: Arc<CertifiedKey>,
+    web: Option<Arc<CertifiedKey>>,
+}
+
+impl ByProtocol {
+    pub(super) fn new(own: Arc<CertifiedKey>, web: Option<Arc<CertifiedKey>>) -> Self {
+        Self { own, web }
+    }
+}
+
+impl ResolvesServerCert for ByProtocol {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let by_key = hello
+            .alpn()
+            .is_some_and(|mut offered| offered.any(|protocol| protocol == message::ALPN));
+        match &self.web {
+            Some(web) if !by_key => Some(web.clone()),
+            Some(_) | None => Some(self.own.clone()),
+        }
     }
 }

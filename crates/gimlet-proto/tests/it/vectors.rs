@@ -31,6 +31,7 @@ struct Vectors {
     to_peer: Vec<Vector>,
     frames: Vec<Vector>,
     stun: Vec<Vector>,
+    tunnel: Vec<Vector>,
     address_line: Vec<Vector>,
 }
 
@@ -61,6 +62,7 @@ fn vectors() -> Vectors {
         to_peer: messages::to_peer().iter().map(of_message).collect(),
         frames: datagrams::frames().iter().map(of_datagram).collect(),
         stun: stun().iter().map(of_datagram).collect(),
+        tunnel: datagrams::tunnel().iter().map(of_datagram).collect(),
         address_line: vec![of_address()],
     }
 }
@@ -78,6 +80,7 @@ fn address() -> ServerAddress {
         port: 3478,
         key: Some(PeerId::from_bytes([0xa1; 32])),
         token: Some("secret-token".to_owned()),
+        tls: Some(443),
     }
 }
 
@@ -110,6 +113,7 @@ fn of_address() -> Vector {
             "port: 3478",
             "key: 32 bytes a1",
             "token: \"secret-token\"",
+            "tls: 443",
         ]),
         text: Some(address().to_string()),
         hex: None,
@@ -219,7 +223,7 @@ fn datagrams_decode_to_what_was_encoded_and_to_nothing_else() {
         bytes,
         says_it,
         ..
-    } in frames.into_iter().chain(stun())
+    } in frames.into_iter().chain(stun()).chain(datagrams::tunnel())
     {
         assert!(says_it(&bytes), "{name}");
         for end in 0..bytes.len() {

@@ -9,6 +9,7 @@ use gimlet_proto::stun::{
     answer_binding, answer_discovery, decode_binding_response, decode_check, encode_answer,
     encode_binding_request, encode_check, encode_probe,
 };
+use gimlet_proto::tunnel;
 
 /// A datagram, its name, its fields in words, and whether these bytes say just that.
 pub(super) struct Datagram {
@@ -39,6 +40,24 @@ fn acceptor() -> Credentials {
 fn is_frame(bytes: &[u8], kind: FrameKind) -> Option<&[u8]> {
     let frame = Frame::decode(bytes)?;
     (frame.kind == kind && frame.session == SESSION).then_some(frame.payload)
+}
+
+/// Messages of a tunnel.
+pub(super) fn tunnel() -> Vec<Datagram> {
+    let mut message = Vec::new();
+    assert!(tunnel::push(&mut message, &[0x40, 1, 2]) && tunnel::push(&mut message, &[0x41]));
+    vec![Datagram {
+        name: "two packets",
+        bytes: message,
+        fields: &["packet: 400102", "packet: 41"],
+        says_it: |bytes| {
+            let first = tunnel::split_first(bytes).filter(|_| tunnel::check(bytes).is_ok());
+            let Some(([0x40, 1, 2], rest)) = first else {
+                return false;
+            };
+            tunnel::split_first(rest) == Some((&[0x41], &[]))
+        },
+    }]
 }
 
 /// Relay frames.

@@ -1,0 +1,96 @@
+//! The way into a tunnel: TCP, perhaps through a proxy, TLS, WebSocket.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gimlet_proto::tunnel::{MAX_MESSAGE, PATH};
+use rustls_pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::time;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{self, http};
+
+use crate::proxy::{self, Proxy, ProxyError};
+
+/// How long all of it may take. Proxies that look names up and ask others may need seconds.
+const TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Read at once; a message is put together from several.
+const READ_BUFFER: usize = 32 * 1024;
+
+/// Where a tunnel leads.
+#[derive(Debug, Clone)]
+pub struct Destination<'a> {
+    /// The server's name or address, without brackets: what a proxy is asked for, and what TLS names.
+    pub host: &'a str,
+    /// The TCP port.
+    pub port: u16,
+    /// Where that is. `None` only with a proxy, which looks it up.
+    pub addr: Option<SocketAddr>,
+    /// Whom to trust.
+    pub tls: Arc<rustls::ClientConfig>,
+    /// Through which proxy.
+    pub proxy: Option<&'a Proxy>,
+}
+
+/// How far the way into a tunnel went.
+#[derive(Debug, thiserror::Error)]
+pub enum TunnelError {
+    /// Nothing listens there, or nobody answers.
+    #[error("no TCP connection: {0}")]
+    Tcp(#[source] io::Error),
+    /// The proxy.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    /// The host is no name that TLS knows.
+    #[error("the host name is malformed")]
+    Name,
+    /// The TLS handshake.
+    #[error("no TLS: {0}")]
+    Tls(#[source] io::Error),
+    /// What answers speaks TLS, but has no tunnel for us.
+    #[error("no tunnel there: {0}")]
+    WebSocket(#[source] Box<tungstenite::Error>),
+    /// All of it took too long.
+    #[error("no tunnel in time")]
+    TimedOut,
+}
+
+pub(super) type Stream = WebSocketStream<TlsStream<TcpStream>>;
+
+pub(super) async fn connect(to: &Destination<'_>) -> Result<(Stream, SocketAddr), TunnelError> {
+    let connecting = time::timeout(TIMEOUT, shake_hands(to));
+    connecting.await.unwrap_or(Err(TunnelError::TimedOut))
+}
+
+async fn shake_hands(to: &Destination<'_>) -> Result<(Stream, SocketAddr), TunnelError> {
+    let tcp = match (to.proxy, to.addr) {
+        (Some(proxy), _) => proxy::connect(proxy, to.host, to.port).await?,
+        (None, Some(addr)) => TcpStream::connect(addr).await.map_err(TunnelError::Tcp)?,
+        (None, None) => return Err(TunnelError::Name),
+    };
+    // Packets are joined where they wait; the system must not hold them back as well.
+    tcp.set_nodelay(true).map_err(TunnelError::Tcp)?;
+    let local = tcp.local_addr().map_err(TunnelError::Tcp)?;
+    let name = ServerName::try_from(to.host.to_owned()).map_err(|_| TunnelError::Name)?;
+    let tls = TlsConnector::from(to.tls.clone()).connect(name, tcp).await;
+    let tls = tls.map_err(TunnelError::Tls)?;
+
+    let failed = |error| TunnelError::WebSocket(Box::new(error));
+    let uri = format!("wss://{}:{}{PATH}", proxy::bracketed(to.host), to.port);
+    let uri: http::Uri = uri.parse().map_err(|_| TunnelError::Name)?;
+    let request = uri.into_client_request().map_err(failed)?;
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .max_message_size(Some(MAX_MESSAGE))
+        .max_frame_size(Some(MAX_MESSAGE));
+    let asked = tokio_tungstenite::client_async_with_config(request, tls, Some(config)).await;
+    let (websocket, _) = asked.map_err(failed)?;
+    Ok((websocket, local))
+}
