@@ -321,3 +321,21 @@ async fn a_transfer_survives_ten_networks_in_a_row() {
     path_is(&ends[1], true).await;
     echo(&ends[0], &ends[1], b"all is well").await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_nobody_uses_goes_quiet() {
+    for kind in [forgetful(), symmetric()] {
+        let roamers = Roamers::new(13, &kind, UPLINKS[0]).await;
+        let ends = roamers.connect().await;
+        ends[0].settled().await;
+        assert!(transfer(&ends[0], &ends[1], &payload(1 << 20)).await.intact);
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        let sent = || roamers.world.net(|net| net.counters().sent);
+        let before = sent();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let a_minute = sent() - before;
+        println!("{a_minute} packets in a minute");
+        // Keep-alives of two control sessions, two legs and the paths, with their answers.
+        assert!(a_minute < 300, "{a_minute}");
+    }
+}
