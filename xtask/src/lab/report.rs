@@ -1,70 +1,28 @@
 //! What a lab run shows: a table as it goes, a summary, the logs of what failed, a JSON file.
 
+mod list;
+mod logs;
+mod rows;
+
 use std::path::Path as FilePath;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anstyle::Style;
 use anyhow::Context;
-use clap::ValueEnum;
 use serde_json::json;
 
+use super::Part;
 use super::cell::Outcome;
 use super::moving::Moved;
 use super::plan::Path;
-use super::site::Site;
-use super::tun::{Spot, Timing};
-use super::{Part, oracle, plan, tun};
-use crate::term::{BAD, Column, DIM, GOOD, HEAD, NOTE, paint, row};
-
-/// Lines shown of each log of a failed cell. The whole file is named too.
-const LOG_LINES: usize = 40;
-
-const COLUMNS: [Column; 10] = [
-    text(14),
-    text(18),
-    text(6),
-    text(14),
-    number(8),
-    number(10),
-    number(10),
-    number(9),
-    text(8),
-    number(6),
-];
-const TITLES: [&str; 10] = [
-    "from",
-    "to",
-    "path",
-    "strategy",
-    "sign-in",
-    "connected",
-    "direct",
-    "bench",
-    "transfer",
-    "took",
-];
-
-const MOVED_COLUMNS: [Column; 6] = [
-    text(18),
-    text(14),
-    number(9),
-    number(9),
-    number(9),
-    number(7),
-];
-const MOVED_TITLES: [&str; 6] = ["event", "both at", "back in", "at most", "verified", "took"];
-
-const fn text(width: usize) -> Column {
-    Column {
-        width,
-        right: false,
-    }
-}
-
-const fn number(width: usize) -> Column {
-    Column { width, right: true }
-}
+use super::tun::{Probed, Timing};
+use crate::term::{BAD, DIM, GOOD, HEAD, NOTE, paint, row};
+pub(crate) use list::list;
+pub(crate) use logs::show_logs;
+use rows::{
+    COLUMNS, MOVED_COLUMNS, MOVED_TITLES, PROBED_COLUMNS, PROBED_TITLES, TITLES, cells,
+    moved_cells, probed_cells,
+};
 
 /// Collects the outcomes of a run and prints them.
 pub(crate) struct Report {
@@ -73,6 +31,7 @@ pub(crate) struct Report {
     outcomes: Vec<Outcome>,
     moved: Vec<Moved>,
     timed: Vec<Timing>,
+    probed: Vec<Probed>,
 }
 
 impl Report {
@@ -84,6 +43,7 @@ impl Report {
             outcomes: Vec::new(),
             moved: Vec::new(),
             timed: Vec::new(),
+            probed: Vec::new(),
         }
     }
 
@@ -132,6 +92,21 @@ impl Report {
         self.moved.push(moved.clone());
     }
 
+    /// Prints what the prober says of one NAT, and keeps it. The first opens the table.
+    pub(crate) fn probed(&mut self, probed: &Probed) {
+        if self.probed.is_empty() {
+            let titles = PROBED_TITLES.map(|title| (HEAD, title.to_owned()));
+            anstream::println!("\n{}", paint(NOTE, "what whoami says of each NAT"));
+            anstream::println!("{}", row(&PROBED_COLUMNS, &titles));
+        }
+        anstream::println!("{}", row(&PROBED_COLUMNS, &probed_cells(probed)));
+        if !probed.is_right() {
+            let failure = format!("✗ it is {}", probed.must.join(", "));
+            anstream::println!("  {}", paint(BAD, failure));
+        }
+        self.probed.push(probed.clone());
+    }
+
     /// Keeps what was timed, for the summary.
     pub(crate) fn timed(&mut self, timed: Vec<Timing>) {
         self.timed = timed;
@@ -147,6 +122,7 @@ impl Report {
             "cells": cells,
             "moved": moved,
             "timed": self.timed,
+            "probed": self.probed,
         });
         std::fs::write(file, serde_json::to_vec_pretty(&all)?)
             .with_context(|| format!("{} can't be written", file.display()))
@@ -159,7 +135,10 @@ impl Report {
         }
         self.targets();
         anstream::println!("{}", paint(DIM, format!("results in {}", file.display())));
-        let (all, failed) = (self.outcomes.len() + self.moved.len(), self.failed());
+        let (all, failed) = (
+            self.outcomes.len() + self.moved.len() + self.probed.len(),
+            self.failed(),
+        );
         let seconds = self.started.elapsed().as_secs_f64();
         if failed == 0 {
             let text = format!("lab: all {all} cells as the oracle says, in {seconds:.0} s");
@@ -223,61 +202,12 @@ impl Report {
                 .iter()
                 .filter(|moved| moved.failure.is_some())
                 .count()
+            + self
+                .probed
+                .iter()
+                .filter(|probed| !probed.is_right())
+                .count()
     }
-}
-
-fn cells(outcome: &Outcome) -> [(Style, String); 10] {
-    let plain = Style::new();
-    let path = outcome.word("path").to_owned();
-    let path_style = match outcome.expected.path {
-        expected if path != expected.word() => BAD,
-        Path::Direct => GOOD,
-        Path::Relay => NOTE,
-    };
-    let ms = |key| {
-        (
-            plain,
-            outcome
-                .ms(key)
-                .map_or("-".to_owned(), |ms| format!("{ms:.1} ms")),
-        )
-    };
-    let rate = outcome.bench["mib_per_s"].as_f64();
-    let transfer = match outcome.verified_bytes {
-        Some(_) => (GOOD, "verified".to_owned()),
-        None => (BAD, "failed".to_owned()),
-    };
-    [
-        (plain, outcome.a.to_owned()),
-        (plain, outcome.b.to_owned()),
-        (path_style, path),
-        (plain, outcome.word("strategy").to_owned()),
-        ms("sign_in_ms"),
-        ms("connected_ms"),
-        ms("direct_ms"),
-        (
-            plain,
-            rate.map_or("-".to_owned(), |rate| format!("{rate:.0} MiB/s")),
-        ),
-        transfer,
-        (DIM, format!("{:.1} s", outcome.elapsed_ms as f64 / 1000.0)),
-    ]
-}
-
-fn moved_cells(moved: &Moved) -> [(Style, String); 6] {
-    let plain = Style::new();
-    let style = if moved.failure.is_none() { GOOD } else { BAD };
-    let ms = |ms: Option<u64>| ms.map_or("-".to_owned(), |ms| format!("{ms} ms"));
-    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
-    let verified = moved.verified_bytes.map_or("-".to_owned(), mib);
-    [
-        (plain, moved.event.describe().to_owned()),
-        (plain, moved.site.to_owned()),
-        (style, ms(moved.back_ms)),
-        (DIM, ms(Some(moved.limit_ms))),
-        (plain, verified),
-        (DIM, format!("{:.1} s", moved.elapsed_ms as f64 / 1000.0)),
-    ]
 }
 
 fn target(timing: &Timing) -> String {
@@ -295,61 +225,6 @@ pub(crate) fn percentiles(mut times: Vec<f64>) -> Option<(f64, f64)> {
         times.get(rank.saturating_sub(1)).copied()
     };
     Some((at(0.5)?, at(0.95)?))
-}
-
-/// Prints the end of every log of a failed cell, and of the server's.
-pub(crate) fn show_logs(folders: &[&FilePath]) -> anyhow::Result<()> {
-    for folder in folders {
-        let mut files: Vec<_> = std::fs::read_dir(folder)?
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
-            .collect();
-        files.sort();
-        for file in files {
-            let text = String::from_utf8_lossy(&std::fs::read(&file)?).into_owned();
-            let lines: Vec<_> = text.lines().collect();
-            let tail = &lines[lines.len().saturating_sub(LOG_LINES)..];
-            anstream::println!("  {}", paint(HEAD, file.display()));
-            for line in tail {
-                anstream::println!("  {} {line}", paint(DIM, "│"));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Prints the sites, and the pairs of a full run with the path each must get.
-pub(crate) fn list() -> anyhow::Result<()> {
-    anstream::println!("{}", paint(HEAD, "sites, kernel NATs"));
-    for site in Site::value_variants() {
-        anstream::println!("  {:<15} {}", site.name(), site.describe());
-    }
-    anstream::println!("{}", paint(HEAD, "sites, simulated NATs"));
-    for spot in Spot::value_variants() {
-        anstream::println!("  {:<15} {}", spot.name(), spot.describe());
-    }
-    anstream::println!("{}", paint(HEAD, "pairs of a full run"));
-    let kernel = plan::all().into_iter();
-    let kernel = kernel.map(|pair| (pair.a.name(), pair.b.name(), Ok(oracle::expect(pair))));
-    let tun = tun::all().into_iter();
-    let tun = tun.map(|pair| (pair.a.name(), pair.b.name(), tun::expect(pair)));
-    for (a, b, expect) in kernel.chain(tun) {
-        let expect = expect?;
-        let style = match expect.path {
-            Path::Direct => GOOD,
-            Path::Relay => NOTE,
-        };
-        let path = paint(style, expect.path.word());
-        let within = expect
-            .within_ms
-            .map(|ms| format!(" within {} s", ms / 1000));
-        anstream::println!(
-            "  {:<28} {path}{}",
-            format!("{a},{b}"),
-            within.unwrap_or_default()
-        );
-    }
-    Ok(())
 }
 
 #[cfg(test)]

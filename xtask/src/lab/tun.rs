@@ -8,6 +8,7 @@ mod layout;
 mod load;
 mod packet;
 mod plan;
+mod probed;
 mod site;
 mod timing;
 mod world;
@@ -29,6 +30,7 @@ use layout::UPLINK_DELAY;
 pub(crate) use layout::{Home, uplink};
 pub(crate) use load::measure;
 pub(crate) use plan::{Pair, all};
+pub(crate) use probed::Probed;
 pub(crate) use site::{Spot, layout};
 pub(crate) use timing::Timing;
 pub(crate) use world::{SERVER_IPS, World};
@@ -76,6 +78,9 @@ pub(crate) async fn run(
                 server.still_runs()?;
             }
         }
+    }
+    for probed in probed::probe(crew, world, &server.address, pairs, runs).await? {
+        report.probed(&probed);
     }
     if TIMED.iter().all(|pair| pairs.contains(pair)) {
         report.timed(timing::time(crew, world, &server.address, runs).await?);
