@@ -5,8 +5,10 @@
 //! only that packets cross [`gimlet_sim::Net`] and that time jumps from event to event. Cryptography
 //! takes no virtual time, so times are exact.
 
+mod line;
 mod socket;
 mod world;
 
+pub use line::{Controllers, Flow, Line, Seen, Sites};
 pub use socket::SimSocket;
 pub use world::{Peer, Place, RunningServer, World, rtt_40ms};

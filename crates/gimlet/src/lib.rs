@@ -57,6 +57,7 @@
 //! ```
 
 mod builder;
+pub mod bulk;
 mod candidates;
 mod connection;
 mod control;
