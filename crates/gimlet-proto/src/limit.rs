@@ -128,7 +128,7 @@ fn victim(set: &[Slot; WAYS], now: Instant) -> usize {
 }
 
 /// Spreads keys over sets: the folded 128-bit product that wyhash mixes with.
-fn mix(key: u64, seed: u64) -> u64 {
+pub(crate) fn mix(key: u64, seed: u64) -> u64 {
     let product = u128::from(key ^ seed) * u128::from(seed.rotate_left(32) ^ 0x9e37_79b9_7f4a_7c15);
     (product >> 64) as u64 ^ product as u64
 }

@@ -4,6 +4,7 @@
 //! other. A request has a [`RequestId`] and gets exactly one answer that carries it, in any order;
 //! everything about an introduction carries its [`SessionId`] instead.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use bincode::{Decode, Encode};
@@ -95,6 +96,8 @@ records! {
         Coordinated(Coordinated) = 1012,
         /// The server's statistics.
         Stats(Stats) = 1013,
+        /// Relayed data of this peer was dropped for being too much.
+        Throttled(Throttled) = 1014,
     }
 }
 
@@ -459,4 +462,51 @@ pub struct Stats {
 pub struct Draining {
     /// Milliseconds until it closes.
     pub in_ms: u32,
+}
+
+/// Relayed data was dropped for being too much. Sent to who sent it, every few seconds at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct Throttled {
+    /// The session.
+    pub session: SessionId,
+    /// Why; where there were several reasons, the one that cost most.
+    pub reason: ThrottleReason,
+    /// Bytes dropped since the last time.
+    pub dropped_bytes: u64,
+}
+
+/// Why a relay dropped data. New reasons are appended.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum ThrottleReason {
+    /// Faster than a session may be.
+    SessionRate,
+    /// The session has carried all it may.
+    SessionTotal,
+    /// Faster than one peer may send.
+    PeerRate,
+    /// The peer has sent all it may for now.
+    PeerTotal,
+    /// Faster than the server may relay for all.
+    ServerRate,
+    /// The server has relayed all it may for now.
+    ServerTotal,
+    /// More than an equal share of a relay that is overloaded.
+    Share,
+}
+
+impl fmt::Display for ThrottleReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SessionRate => "the relay limits the rate of a session",
+            Self::SessionTotal => "the session has used up what the relay carries for one",
+            Self::PeerRate => "the relay limits the rate of a peer",
+            Self::PeerTotal => "this peer has used up what the relay carries for one",
+            Self::ServerRate => "the relay is at its limit",
+            Self::ServerTotal => "the relay has used up what it carries for all",
+            Self::Share => "the relay is overloaded, and this session is above its share",
+        })
+    }
 }

@@ -16,47 +16,80 @@
 //!
 //! Split what a socket received with [`runs::runs`], give every frame run to
 //! [`handle`](Relay::handle) and do what it says with the receive buffer: forwarding copies and
-//! allocates nothing. After every call drain [`poll_transmit`](Relay::poll_transmit) and
-//! [`poll_event`](Relay::poll_event), then sleep until [`poll_timeout`](Relay::poll_timeout).
+//! allocates nothing. After every call drain [`poll_transmit`](Relay::poll_transmit),
+//! [`poll_update`](Relay::poll_update) and [`poll_event`](Relay::poll_event), then sleep until
+//! [`poll_timeout`](Relay::poll_timeout).
+//!
+//! That is all there is to it where one socket receives everything. Where there are several, each has a
+//! [`Lane`]: it is asked first, and only what it leaves is given to the relay. Every update is for every
+//! lane.
+//!
+//! # Limits
+//!
+//! What sessions, peers and the server may carry is in [`limits`]; how a busy shard is shared in
+//! [`fair`]. What is dropped is counted by session and reason, and reported as [`Event::Throttled`] for
+//! the sender to be told.
 //!
 //! **Invariant:** nothing is sent to an address that did not come from a validated control session
 //! or from a bind frame whose MAC is right, except answers that are no longer than what they answer.
 
 mod controls;
+pub mod fair;
+mod flow;
 pub mod held;
 mod interface;
+mod lane;
+pub mod limits;
+mod meter;
 pub mod runs;
+mod seeded;
 mod session;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::frame::{self, Frame, FrameKind};
+use crate::id::PeerId;
 use crate::limit::Limiter;
 use crate::secret::SessionId;
 use controls::Controls;
+use flow::{Clock, Flow};
 use held::Held;
 pub use interface::{
-    Action, Answer, Command, Config, Control, Dropped, EndReason, Event, Transmit,
+    Action, Answer, Command, Config, Control, Dropped, EndReason, Event, LimitChange, Transmit,
 };
+use lane::Change;
+pub use lane::{Lane, Update};
+use meter::Meter;
 use runs::Run;
 pub use session::Traffic;
 use session::{BindError, Session};
 
-/// How often the table is looked through for idle sessions: a tenth of the default timeout.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// How often the table is looked through for idle sessions and for what was dropped: often enough for a
+/// person who wonders why it is slow, and rarely enough for 65,536 sessions.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(3);
+
+/// Peers whose use is remembered, in sessions or not: twice as many as can be in sessions. 20 MB. With
+/// more, those without a session are forgotten.
+const MAX_METERS: usize = 262_144;
 
 /// The relay of one server. See the [module docs](self) for the driving contract.
 #[derive(Debug)]
 pub struct Relay {
     config: Config,
+    seed: u64,
+    clock: Clock,
     sessions: BTreeMap<SessionId, Session>,
     controls: Controls,
     held: Held,
     unknown: Limiter,
+    meters: BTreeMap<PeerId, Arc<Meter>>,
+    server: Arc<Meter>,
     sweep_at: Instant,
     transmits: VecDeque<Transmit>,
+    updates: VecDeque<Update>,
     events: VecDeque<Event>,
 }
 
@@ -67,13 +100,29 @@ impl Relay {
             // 4,096 prefixes that are over their rate at the same time are an attack; 200 KB.
             unknown: Limiter::new(config.unknown_rate, 4096, seed),
             config,
+            seed,
+            clock: Clock::new(now),
             sessions: BTreeMap::new(),
             controls: Controls::default(),
             held: Held::default(),
+            meters: BTreeMap::new(),
+            server: Arc::default(),
             sweep_at: now + SWEEP_INTERVAL,
             transmits: VecDeque::new(),
+            updates: VecDeque::new(),
             events: VecDeque::new(),
         }
+    }
+
+    /// A lane that knows of the sessions as they are before the updates still to be polled.
+    pub fn lane(&self, now: Instant) -> Lane {
+        let mut lane = Lane::new(self.config.limits, self.seed, self.clock, now);
+        for (&id, session) in &self.sessions {
+            if let Some(route) = route(id, session) {
+                lane.apply(route);
+            }
+        }
+        lane
     }
 
     /// Judges a run of frames from `source`.
@@ -104,7 +153,10 @@ impl Relay {
                 if self.sessions.len() >= self.config.max_sessions {
                     return self.ended(session, EndReason::Full, Default::default());
                 }
-                let opened = Session::new(dialer, secret, acceptor, now);
+                let peers = [dialer.peer, acceptor.peer].map(|peer| self.meter(peer));
+                let server = self.server.clone();
+                let flow = Flow::new(peers, server, self.clock.nanos(now));
+                let opened = Session::new(dialer, secret, acceptor, Arc::new(flow));
                 self.sessions.insert(session, opened);
                 self.release(session, now);
             }
@@ -116,8 +168,14 @@ impl Relay {
             }
             Command::Close { session } => {
                 if let Some(closed) = self.sessions.remove(&session) {
-                    self.ended(session, EndReason::Closed, closed.traffic());
+                    self.gone(session, EndReason::Closed, &closed);
                 }
+            }
+            Command::Limit(change) => {
+                self.config.limits = change.limits;
+                self.config.max_sessions = change.max_sessions;
+                self.updates
+                    .push_back(Update(Change::Limits(change.limits)));
             }
         }
     }
@@ -145,6 +203,11 @@ impl Relay {
         self.transmits.pop_front()
     }
 
+    /// Returns what every lane is to be told next, if anything.
+    pub fn poll_update(&mut self) -> Option<Update> {
+        self.updates.pop_front()
+    }
+
     /// Returns the next event, if any.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
@@ -169,38 +232,81 @@ impl Relay {
 
     fn judge(&mut self, source: SocketAddr, frame: &Frame, run: &Run, now: Instant) -> Verdict {
         let id = frame.session;
-        let control = self.controls.at(source);
         let Some(session) = self.sessions.get_mut(&id) else {
-            return match control {
+            return match self.controls.at(source) {
                 Some(_) => Verdict::Early { session: id },
                 None => Verdict::Stray { session: id },
             };
         };
-        // A side that has bound nothing yet is known by the address of its control session.
-        let early = control.is_some_and(|control| session.expects(control.peer));
         match frame.kind {
-            FrameKind::Data => match session.carry(source, run, now) {
-                Some(to) => match to.bound.or_else(|| self.controls.reach(to.control)) {
-                    Some(to) => Verdict::Do(Action::Forward { to }),
-                    None => Verdict::Do(Action::Dropped(Dropped::NoRoute)),
-                },
-                None if early => Verdict::Early { session: id },
-                None => Verdict::Stray { session: id },
+            FrameKind::Data => match self.carry(source, id, run, now) {
+                Some(action) => Verdict::Do(action),
+                None => self.early_or_stray(source, id),
             },
-            FrameKind::Bind => match session.bind(id, source, frame.payload, now) {
-                Ok(counter) => {
-                    let answer = Answer::Bound(frame::encode_bound(id, counter));
-                    // The sender's data may have overtaken its bind frame.
-                    self.release(id, now);
-                    Verdict::Do(Action::Answer(answer))
+            FrameKind::Bind => {
+                let heard_at = self.clock.nanos(now);
+                match session.bind(id, source, frame.payload, heard_at) {
+                    Ok(counter) => {
+                        self.updates.extend(route(id, session));
+                        let answer = Answer::Bound(frame::encode_bound(id, counter));
+                        // The sender's data may have overtaken its bind frame.
+                        self.release(id, now);
+                        Verdict::Do(Action::Answer(answer))
+                    }
+                    Err(BindError::Stale) => Verdict::Do(Action::Dropped(Dropped::StaleBind)),
+                    Err(BindError::Mac) => self.early_or_stray(source, id),
                 }
-                Err(BindError::Stale) => Verdict::Do(Action::Dropped(Dropped::StaleBind)),
-                Err(BindError::Mac) if early => Verdict::Early { session: id },
-                Err(BindError::Mac) => Verdict::Stray { session: id },
-            },
+            }
             FrameKind::Bound | FrameKind::Unknown => {
                 Verdict::Do(Action::Dropped(Dropped::NotForServers))
             }
+        }
+    }
+
+    /// What becomes of data from a side that is bound; `None` if `source` is not.
+    fn carry(
+        &mut self,
+        source: SocketAddr,
+        id: SessionId,
+        run: &Run,
+        now: Instant,
+    ) -> Option<Action> {
+        let session = self.sessions.get_mut(&id)?;
+        let other = session.other_side(source)?;
+        let (from, packets, bytes) = (other.from, run.segments() as u64, run.bytes.len() as u64);
+        let at = self.clock.nanos(now);
+        session.flow.heard(from, at);
+        let to = match other.bound {
+            Some(to) => to,
+            None => match self.controls.reach(other.control) {
+                Some(to) if session.may_reach_unbound(run.bytes.len(), now) => to,
+                Some(_) => return Some(Action::Dropped(Dropped::Unbound)),
+                None => return Some(Action::Dropped(Dropped::NoRoute)),
+            },
+        };
+        let limits = &self.config.limits;
+        Some(match session.flow.draw(from, bytes, limits, at) {
+            Ok(()) => {
+                session.flow.carried(from, packets, bytes);
+                Action::Forward { to }
+            }
+            Err(reason) => {
+                session.flow.dropped(from, reason, bytes);
+                Action::Dropped(Dropped::Throttled(reason))
+            }
+        })
+    }
+
+    /// A side that has bound nothing yet is known by the address of its control session.
+    fn early_or_stray(&self, source: SocketAddr, id: SessionId) -> Verdict {
+        let control = self.controls.at(source);
+        let session = self.sessions.get(&id);
+        let early = control
+            .zip(session)
+            .is_some_and(|(control, session)| session.expects(control.peer));
+        match early {
+            true => Verdict::Early { session: id },
+            false => Verdict::Stray { session: id },
         }
     }
 
@@ -235,14 +341,43 @@ impl Relay {
     }
 
     fn sweep(&mut self, now: Instant) {
-        let idle = |session: &Session| session.idle(now) >= self.config.idle_timeout;
-        let over = self.sessions.iter().filter(|(_, session)| idle(session));
-        let over: Vec<SessionId> = over.map(|(&id, _)| id).collect();
-        for id in over {
-            if let Some(session) = self.sessions.remove(&id) {
-                self.ended(id, EndReason::Idle, session.traffic());
+        let at = self.clock.nanos(now);
+        let mut over = Vec::new();
+        for (&id, session) in &mut self.sessions {
+            for throttling in session.throttled().into_iter().flatten() {
+                self.events.push_back(Event::Throttled {
+                    session: id,
+                    peer: throttling.peer,
+                    reason: throttling.reason,
+                    dropped_bytes: throttling.dropped_bytes,
+                });
+            }
+            if session.flow.idle(at) >= self.config.idle_timeout {
+                over.push(id);
             }
         }
+        for id in over {
+            if let Some(session) = self.sessions.remove(&id) {
+                self.gone(id, EndReason::Idle, &session);
+            }
+        }
+        let period = self.config.limits.period;
+        let unused = |meter: &Arc<Meter>| Arc::strong_count(meter) == 1;
+        self.meters
+            .retain(|_, meter| !(unused(meter) && meter.is_fresh(period, at)));
+    }
+
+    /// What this peer has drawn, in whichever session.
+    fn meter(&mut self, peer: PeerId) -> Arc<Meter> {
+        if self.meters.len() >= MAX_METERS {
+            self.meters.retain(|_, meter| Arc::strong_count(meter) > 1);
+        }
+        self.meters.entry(peer).or_default().clone()
+    }
+
+    fn gone(&mut self, id: SessionId, reason: EndReason, session: &Session) {
+        self.updates.push_back(Update(Change::Gone(id)));
+        self.ended(id, reason, session.flow.traffic());
     }
 
     fn ended(&mut self, session: SessionId, reason: EndReason, relayed: [Traffic; 2]) {
@@ -252,6 +387,15 @@ impl Relay {
             relayed,
         });
     }
+}
+
+/// What lanes are to know of this session, once both sides are bound.
+fn route(session: SessionId, entry: &Session) -> Option<Update> {
+    Some(Update(Change::Route {
+        session,
+        addresses: entry.addresses()?,
+        flow: entry.flow.clone(),
+    }))
 }
 
 enum Verdict {

@@ -39,7 +39,9 @@ use std::time::{Duration, Instant};
 
 pub use crate::id::ConnId;
 use crate::id::PeerId;
-use crate::message::{Draining, FailReason, Failed, RefuseReason, Refused, ToPeer, ToServer};
+use crate::message::{
+    Draining, FailReason, Failed, RefuseReason, Refused, Throttled, ToPeer, ToServer,
+};
 use crate::relay;
 use crate::secret::SessionId;
 use crate::stats;
@@ -227,23 +229,39 @@ impl Rendezvous {
         }
     }
 
-    /// The relay ended a session by itself.
+    /// The relay ended a session by itself, or dropped some of it.
     pub fn handle_relay(&mut self, event: relay::Event) {
-        let relay::Event::Ended {
-            session,
-            reason,
-            relayed,
-        } = event;
-        match reason {
-            relay::EndReason::Closed => (),
-            relay::EndReason::Idle => self.session_idle(session),
-            relay::EndReason::Full => self.session_without_relay(session),
+        match event {
+            relay::Event::Ended {
+                session,
+                reason,
+                relayed,
+            } => {
+                match reason {
+                    relay::EndReason::Closed => (),
+                    relay::EndReason::Idle => self.session_idle(session),
+                    relay::EndReason::Full => self.session_without_relay(session),
+                }
+                let relayed_bytes = relayed[0].bytes + relayed[1].bytes;
+                self.events.push_back(Event::RelayEnded {
+                    session,
+                    relayed_bytes,
+                });
+            }
+            relay::Event::Throttled {
+                session,
+                peer,
+                reason,
+                dropped_bytes,
+            } => self.throttled(
+                peer,
+                Throttled {
+                    session,
+                    reason,
+                    dropped_bytes,
+                },
+            ),
         }
-        let relayed_bytes = relayed[0].bytes + relayed[1].bytes;
-        self.events.push_back(Event::RelayEnded {
-            session,
-            relayed_bytes,
-        });
     }
 
     /// Tells everybody that the server goes down `within` this time, and takes nothing new.

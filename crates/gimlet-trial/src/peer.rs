@@ -157,6 +157,7 @@ impl Peer {
         self.ports_known = PortKnowledge {
             step: report.step,
             block: report.block,
+            exact: report.two_addresses,
         };
     }
 

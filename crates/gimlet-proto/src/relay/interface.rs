@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::limits::{Limits, ThrottleReason};
 use super::session::Traffic;
 use crate::frame::{self, FrameKind};
 use crate::id::{ConnId, PeerId};
@@ -21,6 +22,8 @@ pub struct Config {
     /// `Unknown` answers a prefix may draw. Default 20 a second, 40 at once: enough for a peer
     /// with many sessions to learn that the server was restarted, and too few to flood anybody.
     pub unknown_rate: Rate,
+    /// What may be relayed. Default everything.
+    pub limits: Limits,
 }
 
 impl Default for Config {
@@ -29,6 +32,7 @@ impl Default for Config {
             max_sessions: 65_536,
             idle_timeout: Duration::from_secs(60),
             unknown_rate: Rate::per_second(20, 40),
+            limits: Limits::default(),
         }
     }
 }
@@ -80,6 +84,17 @@ pub enum Command {
         /// The session.
         session: SessionId,
     },
+    /// What may be relayed has changed.
+    Limit(LimitChange),
+}
+
+/// Limits that the operator changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitChange {
+    /// In place of [`Config::limits`]. What was used so far stays used.
+    pub limits: Limits,
+    /// In place of [`Config::max_sessions`]. Sessions above it live on.
+    pub max_sessions: usize,
 }
 
 /// What to do with a run of frames.
@@ -132,6 +147,10 @@ pub enum Dropped {
     StaleBind,
     /// The other side is neither bound nor signed in.
     NoRoute,
+    /// The other side has bound nothing yet, and enough was sent to it.
+    Unbound,
+    /// Over a limit, or over its share of a busy relay.
+    Throttled(ThrottleReason),
 }
 
 /// Something the control side or the log should know.
@@ -146,6 +165,17 @@ pub enum Event {
         reason: EndReason,
         /// What was relayed from the dialer, and from the accepting side.
         relayed: [Traffic; 2],
+    },
+    /// Data was dropped for being too much. At most once a sweep for each side.
+    Throttled {
+        /// The session.
+        session: SessionId,
+        /// Who sent it.
+        peer: PeerId,
+        /// Why; where there were several reasons, the one that cost most.
+        reason: ThrottleReason,
+        /// Bytes dropped since the last time.
+        dropped_bytes: u64,
     },
 }
 

@@ -1,12 +1,15 @@
 //! One relay session: two sides, the address each has bound, and what went through.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
+use super::flow::Flow;
 use super::interface::Control;
-use super::runs::Run;
+use super::limits::{REASONS, ThrottleReason};
 use crate::frame;
 use crate::id::PeerId;
+use crate::limit::{Bucket, Rate};
 use crate::secret::{RelaySecret, SessionId};
 
 /// What one side sent through the relay.
@@ -27,18 +30,31 @@ pub(super) enum BindError {
     Stale,
 }
 
+/// Data for a side that has not bound an address yet: first flights, some checks, and an early answer
+/// or two. More would be a way around the shares, which only count bound sides.
+const UNBOUND: Rate = Rate::per_second(1 << 20, 1 << 20);
+
 /// Where data for one side goes.
 pub(super) struct Destination {
     pub(super) bound: Option<SocketAddr>,
     pub(super) control: Control,
+    /// Which side it is from.
+    pub(super) from: usize,
 }
 
 #[derive(Debug)]
 pub(super) struct Session {
     /// Dialer and accepting side.
     sides: [Side; 2],
-    heard_at: Instant,
+    pub(super) flow: Arc<Flow>,
+    /// Toward sides that are not bound.
+    unbound: Bucket,
+    /// What was dropped when its senders were last told of it.
+    told: Option<Box<Told>>,
 }
+
+/// Bytes dropped of each side, by reason.
+type Told = [[u64; REASONS.len()]; 2];
 
 #[derive(Debug)]
 struct Side {
@@ -47,7 +63,6 @@ struct Side {
     /// `None` until this side has accepted.
     secret: Option<RelaySecret>,
     bound: Option<Bound>,
-    sent: Traffic,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -61,17 +76,18 @@ impl Session {
         dialer: Control,
         secret: RelaySecret,
         acceptor: Control,
-        now: Instant,
+        flow: Arc<Flow>,
     ) -> Self {
         let side = |control, secret| Side {
             control,
             secret,
             bound: None,
-            sent: Traffic::default(),
         };
         Self {
             sides: [side(dialer, Some(secret)), side(acceptor, None)],
-            heard_at: now,
+            flow,
+            unbound: Bucket::default(),
+            told: None,
         }
     }
 
@@ -87,23 +103,27 @@ impl Session {
         sides.any(|side| side.control.peer == peer && side.bound.is_none())
     }
 
-    /// Counts data from `source`; the other side's destination, or `None` if `source` is not bound.
-    pub(super) fn carry(
-        &mut self,
-        source: SocketAddr,
-        run: &Run,
-        now: Instant,
-    ) -> Option<Destination> {
+    /// The other side's destination, or `None` if `source` is not bound.
+    pub(super) fn other_side(&self, source: SocketAddr) -> Option<Destination> {
         let from = self.sides.iter().position(|side| side.is_at(source))?;
-        self.heard_at = now;
-        let sent = &mut self.sides[from].sent;
-        sent.packets += run.segments() as u64;
-        sent.bytes += run.bytes.len() as u64;
         let other = &self.sides[1 - from];
         Some(Destination {
             bound: other.bound.map(|bound| bound.address),
             control: other.control,
+            from,
         })
+    }
+
+    /// Whether so much more may go to a side that is not bound.
+    pub(super) fn may_reach_unbound(&mut self, bytes: usize, now: Instant) -> bool {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.unbound.take(bytes, &UNBOUND, now)
+    }
+
+    /// Both addresses, once both sides have bound one.
+    pub(super) fn addresses(&self) -> Option<[SocketAddr; 2]> {
+        let [a, b] = &self.sides;
+        Some([a.bound?.address, b.bound?.address])
     }
 
     /// Binds `source` to the side whose secret made the frame's MAC; the counter to answer with.
@@ -112,9 +132,9 @@ impl Session {
         id: SessionId,
         source: SocketAddr,
         payload: &[u8],
-        now: Instant,
+        now: u64,
     ) -> Result<u64, BindError> {
-        for side in &mut self.sides {
+        for (from, side) in self.sides.iter_mut().enumerate() {
             let Some(secret) = &side.secret else { continue };
             let Some(counter) = frame::verify_bind(id, payload, secret) else {
                 continue;
@@ -128,19 +148,42 @@ impl Session {
                     side.bound = Some(Bound { address, counter });
                 }
             }
-            self.heard_at = now;
+            self.flow.heard(from, now);
             return Ok(counter);
         }
         Err(BindError::Mac)
     }
 
-    pub(super) fn idle(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.heard_at)
+    /// What was dropped of each side since the last call: whose, for which reason most, and how much.
+    pub(super) fn throttled(&mut self) -> [Option<Throttling>; 2] {
+        [0, 1].map(|from: usize| {
+            let dropped = self.flow.dropped_by_reason(from);
+            let before = self
+                .told
+                .as_ref()
+                .map_or([0; REASONS.len()], |told| told[from]);
+            if dropped == before {
+                return None;
+            }
+            let told = self.told.get_or_insert_default();
+            told[from] = dropped;
+            let since = dropped.iter().zip(before).map(|(now, then)| now - then);
+            let (bytes, reason) = since.clone().zip(REASONS).max_by_key(|(bytes, _)| *bytes)?;
+            debug_assert!(bytes > 0);
+            Some(Throttling {
+                peer: self.sides[from].control.peer,
+                reason,
+                dropped_bytes: since.sum(),
+            })
+        })
     }
+}
 
-    pub(super) fn traffic(&self) -> [Traffic; 2] {
-        [self.sides[0].sent, self.sides[1].sent]
-    }
+/// What was dropped of one side.
+pub(super) struct Throttling {
+    pub(super) peer: PeerId,
+    pub(super) reason: ThrottleReason,
+    pub(super) dropped_bytes: u64,
 }
 
 impl Side {

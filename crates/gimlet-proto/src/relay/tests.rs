@@ -1,5 +1,9 @@
 //! Scenarios in virtual time: the races of an introduction, and what strangers can do.
 
+mod lanes;
+mod limits;
+
+use super::limits::{Limits, ThrottleReason};
 use super::*;
 use crate::frame::{HEADER_LEN, encode_bind, header};
 use crate::id::{ConnId, PeerId};

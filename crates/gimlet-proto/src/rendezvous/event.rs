@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::CloseReason;
 use crate::id::PeerId;
-use crate::message::{FailReason, PathKind, RefuseReason};
+use crate::message::{FailReason, PathKind, RefuseReason, ThrottleReason};
 use crate::name::Name;
 use crate::secret::SessionId;
 use crate::stats::Attempt;
@@ -132,5 +132,16 @@ pub enum Event {
         session: SessionId,
         /// What was relayed, both ways.
         relayed_bytes: u64,
+    },
+    /// The relay dropped what a side sent, for being too much.
+    Throttled {
+        /// The session.
+        session: SessionId,
+        /// Who sent it.
+        who: Who,
+        /// Why.
+        reason: ThrottleReason,
+        /// Bytes dropped since the last time.
+        dropped_bytes: u64,
     },
 }

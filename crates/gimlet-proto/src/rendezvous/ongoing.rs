@@ -8,6 +8,7 @@ use crate::candidate::{Candidate, MAX_CANDIDATES, is_sendable};
 use crate::id::PeerId;
 use crate::message::{
     Candidates, CloseSession, Coordinate, Coordinated, PathKind, PathReport, RefuseReason,
+    Throttled,
 };
 use crate::relay;
 use crate::secret::SessionId;
@@ -120,6 +121,21 @@ impl Rendezvous {
             Some(State::Open { .. }) => self.ended(id, None),
             Some(State::Pending { .. }) => self.end_pending(id, RefuseReason::Unanswered),
             None => (),
+        }
+    }
+
+    /// Tells a side that the relay drops what it sends.
+    pub(super) fn throttled(&mut self, peer: PeerId, said: Throttled) {
+        let session = self.sessions.get(said.session);
+        let end = session.and_then(|session| Some(session.ends[session.side(peer)?]));
+        if let Some(end) = end {
+            self.send_to_end(end, said);
+            self.events.push_back(Event::Throttled {
+                session: said.session,
+                who: self.who_at(end),
+                reason: said.reason,
+                dropped_bytes: said.dropped_bytes,
+            });
         }
     }
 

@@ -178,6 +178,8 @@ pub(super) struct Search {
     mine: Option<Ports>,
     /// What samples of a supposed sequence showed.
     sampled: Option<Shape>,
+    /// What this round takes our NAT for.
+    assumed: Option<Shape>,
     theirs: Option<Hint>,
     /// From where the server hears the other side.
     observed: Option<IpAddr>,
@@ -201,6 +203,7 @@ impl Search {
             told_from: None,
             mine: None,
             sampled: None,
+            assumed: None,
             theirs: None,
             observed: None,
             found_by: None,
@@ -245,17 +248,16 @@ impl Search {
     /// What a path is called that a check showed: ours if a round of the search led to it.
     pub(super) fn strategy_of(&self, socket: SocketId, remote: SocketAddr) -> Option<Strategy> {
         let ours = self.has(socket)
-            || match &self.stage {
-                Stage::Running(Round {
-                    plan: Plan::Probe { ip, ports },
-                    ..
-                }) => {
-                    self.told_from == Some(socket)
-                        && *ip == remote.ip()
-                        && ports.contains(remote.port())
-                }
-                _ => false,
-            };
+            || self.told_from == Some(socket)
+                && match &self.stage {
+                    Stage::Running(round) => match &round.plan {
+                        Plan::Probe { ip, ports } => {
+                            *ip == remote.ip() && ports.contains(remote.port())
+                        }
+                        Plan::Open { target } => *target == remote,
+                    },
+                    _ => false,
+                };
         self.found_by.filter(|_| ours).map(Kind::strategy)
     }
 

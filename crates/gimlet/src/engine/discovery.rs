@@ -50,6 +50,7 @@ impl Discovery {
         PortKnowledge {
             step: report.and_then(|report| report.step),
             block: report.and_then(|report| report.block),
+            exact: report.is_some_and(|report| report.two_addresses),
         }
     }
 

@@ -83,6 +83,16 @@ pub(super) fn shape(nat: NatClass) -> Shape {
     }
 }
 
+/// The shape if the NAT, against appearances, mapped by destination address.
+pub(super) fn if_dependent(nat: NatClass) -> Option<Shape> {
+    match nat.allocation? {
+        Allocation::Preserving => Some(Shape::Preserved),
+        Allocation::Sequential => Some(Shape::Sequence),
+        Allocation::RandomBlock => Some(Shape::Range { wide: false }),
+        Allocation::Random => Some(Shape::Range { wide: true }),
+    }
+}
+
 /// The shape of what a side has told, which may be less than its NAT promised.
 pub(super) fn shape_of(ports: &Ports) -> Option<Shape> {
     match *ports {

@@ -101,12 +101,8 @@ impl Search {
     }
 
     pub(super) fn end_round(&mut self, view: &View, now: Instant) {
-        let rounds = match &self.stage {
-            Stage::Running(round) => terms(round.kind, USUAL_RTT).rounds,
-            _ => 0,
-        };
         match view.role {
-            Role::Controlling if self.played >= rounds => {
+            Role::Controlling if self.played >= self.rounds(view) => {
                 self.fail(SearchEnd::Exhausted, view, now);
             }
             Role::Controlling => self.begin_round(self.round + 1, view, now),

@@ -3,9 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use super::plan::{self, Shape};
+use super::plan::{self, Kind, Shape};
 use super::samples::ports_of;
-use super::terms::USUAL_RTT;
+use super::terms::{USUAL_RTT, terms};
 use super::{Action, Search, SearchEnd, Stage, View};
 use crate::hint::{Hint, Ports};
 use crate::stun::TransactionId;
@@ -19,8 +19,9 @@ pub(super) const PACKETS_PER_SECOND: u32 = 100;
 /// not come between.
 pub(super) const PACKETS_AT_ONCE: u32 = 40;
 
-/// How long plain checks are waited for where they may work: nine in ten that ever do have by then.
-const PLAIN_FIRST: Duration = Duration::from_secs(2);
+/// How long plain checks are waited for where they may work, and three round trips over the relay
+/// besides: nearly all that ever do have by then, and a search that was not needed costs a socket.
+const PLAIN_FIRST: Duration = Duration::from_millis(600);
 
 /// How long sockets may take to open, and samples to be answered. A lost sample is repeated.
 const PREPARATION: Duration = Duration::from_secs(2);
@@ -62,7 +63,7 @@ impl Search {
         }
         match plan::is_needed(view.local_nat, view.remote_nat) {
             true => Some(since),
-            false => Some(since + PLAIN_FIRST),
+            false => Some(since + PLAIN_FIRST + 3 * view.relay_rtt.unwrap_or(USUAL_RTT)),
         }
     }
 
@@ -129,9 +130,44 @@ impl Search {
         }
     }
 
-    /// How our next mapping comes about: samples know better than the class.
+    /// How our next mapping comes about: samples know better than the class, and what failed is not
+    /// assumed again.
     pub(super) fn shape(&self, view: &View) -> Shape {
-        self.sampled.unwrap_or_else(|| plan::shape(view.local_nat))
+        let known = self.assumed.or(self.sampled);
+        known.unwrap_or_else(|| plan::shape(view.local_nat))
+    }
+
+    /// What this side takes its NAT for in the round that begins, instead of what it seems: seen from
+    /// one address only, a mapping for each address looks like one for all. First both assume that,
+    /// where the port can then be told; after that one side and then the other, where it cannot.
+    fn assumption(&self, theirs: Option<&Ports>, view: &View) -> Option<Shape> {
+        let doubtful = plan::shape(view.local_nat) == Shape::Fixed && !self.facts.ports.exact;
+        let shape = plan::if_dependent(view.local_nat).filter(|_| doubtful)?;
+        let random = matches!(shape, Shape::Range { .. });
+        let turn = match (self.played, view.role) {
+            (0 | 1, _) => false,
+            (2, _) => !random,
+            (3, Role::Controlling) => random,
+            (_, Role::Controlled) => random && matches!(theirs, Some(Ports::Fixed(_))),
+            (_, Role::Controlling) => false,
+        };
+        turn.then_some(shape)
+    }
+
+    /// Rounds that the dialer's side plays at most.
+    pub(super) fn rounds(&self, view: &View) -> u32 {
+        let shapes = (plan::shape(view.local_nat), plan::shape(view.remote_nat));
+        let random = |nat| matches!(plan::if_dependent(nat), Some(Shape::Range { .. }));
+        match plan::kind(self.sampled.unwrap_or(shapes.0), shapes.1) {
+            Some(Kind::Fresh) => {
+                let mine = random(view.local_nat) && !self.facts.ports.exact;
+                let theirs = random(view.remote_nat);
+                // The third is the dialer's to assume, so it is played for the fourth, too.
+                2 + 2 * u32::from(theirs) + u32::from(mine && !theirs)
+            }
+            Some(kind) => terms(kind, USUAL_RTT).rounds,
+            None => 0,
+        }
     }
 
     /// The owner does not.
@@ -152,6 +188,7 @@ impl Search {
         self.close_all_but(None);
         self.mine = None;
         let theirs = self.theirs.filter(|hint| hint.round == round);
+        self.assumed = self.assumption(theirs.as_ref().map(|hint| &hint.ports), view);
         let their_shape = match theirs.map(|hint| plan::shape_of(&hint.ports)) {
             Some(Some(told)) => told,
             Some(None) => return self.fail(SearchEnd::Infeasible, view, now),
@@ -283,7 +320,7 @@ impl Search {
             return self.fail(SearchEnd::Unable, view, now);
         };
         let first = self.mine.replace(ports).is_none();
-        if first && self.shape(view) == Shape::Sequence {
+        if first && self.assumed.is_none() && self.shape(view) == Shape::Sequence {
             self.sampled = Some(told);
         }
         // What was taken for a sequence and is none needs more sockets.

@@ -16,6 +16,9 @@ pub struct PortKnowledge {
     pub step: Option<i16>,
     /// The range that all samples fell into, where it is narrower than all ports.
     pub block: Option<(u16, u16)>,
+    /// Whether the mapping was seen from two addresses of a server. From one, a mapping for each
+    /// address looks like one for all.
+    pub exact: bool,
 }
 
 /// What a side with this allocation can be told to come from. `seen` are the outside endpoints of
@@ -122,8 +125,8 @@ mod tests {
     #[test]
     fn a_block_is_told_as_it_is_known() {
         let known = PortKnowledge {
-            step: None,
             block: Some((2048, 3071)),
+            ..PortKnowledge::default()
         };
         let told = ports_of(Some(Allocation::RandomBlock), known, &seen(&[2100]));
         assert!(matches!(

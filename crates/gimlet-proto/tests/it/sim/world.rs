@@ -598,15 +598,20 @@ fn port_knowledge(site: &Site, seen: Option<SocketAddr>) -> PortKnowledge {
     match nat.allocation {
         gimlet_sim::Allocation::Sequential { step } => PortKnowledge {
             step: Some(step as i16),
-            block: None,
+            exact: true,
+            ..PortKnowledge::default()
         },
         gimlet_sim::Allocation::RandomBlock { size } => {
             let first = (seen.port() - 1024) / size * size + 1024;
             PortKnowledge {
-                step: None,
                 block: Some((first, first.saturating_add(size - 1))),
+                exact: true,
+                ..PortKnowledge::default()
             }
         }
-        _ => PortKnowledge::default(),
+        _ => PortKnowledge {
+            exact: true,
+            ..PortKnowledge::default()
+        },
     }
 }

@@ -9,7 +9,7 @@ use gimlet_proto::message::{
     Accept, Accepted, Candidates, CloseSession, Coordinate, Coordinated, Draining, FailReason,
     Failed, Introduce, Introduction, List, NatReport, Page, PathKind, PathReport, PeerInfo,
     Presence, RefuseReason, Refused, ReleaseName, Resolve, Resolved, SessionInfo, SignIn, SignOut,
-    SignedIn, ToPeer, ToServer, Watch,
+    SignedIn, ThrottleReason, Throttled, ToPeer, ToServer, Watch,
 };
 use gimlet_proto::name::Name;
 use gimlet_proto::secret::{Credentials, RelaySecret, SessionId};
@@ -94,6 +94,17 @@ pub(super) fn to_server() -> Vec<Example<ToServer>> {
 pub(super) fn to_peer() -> Vec<Example<ToPeer>> {
     let mut all = own_to_peer();
     all.extend(super::stats::to_peer());
+    let throttled = Throttled {
+        session: SESSION,
+        reason: ThrottleReason::Share,
+        dropped_bytes: 1_000_000,
+    };
+    let fields = &[
+        "session: 0102030405060708",
+        "reason: share",
+        "dropped: 1000000",
+    ];
+    all.push(("throttled", throttled.into(), fields));
     all
 }
 
