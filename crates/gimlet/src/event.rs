@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use gimlet_proto::id::PeerId;
-use gimlet_proto::message::RefuseReason;
+use gimlet_proto::message::{RefuseReason, ThrottleReason};
 use gimlet_proto::name::Name;
 use gimlet_proto::stats::Attempt;
 
@@ -75,6 +75,16 @@ pub enum EndpointEvent {
         peer: PeerId,
         /// Which one.
         path: Path,
+    },
+    /// The relay drops some of what is sent to a peer. At most once in a few seconds; connections slow
+    /// down by themselves.
+    Throttled {
+        /// To whom.
+        peer: PeerId,
+        /// Why; where there were several reasons, the one that cost most.
+        reason: ThrottleReason,
+        /// Bytes dropped since the last time.
+        dropped_bytes: u64,
     },
     /// A connection is over.
     Closed {

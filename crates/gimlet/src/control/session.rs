@@ -205,7 +205,8 @@ impl Session<'_> {
             | ToPeer::SessionClosed(_)
             | ToPeer::Presence(_)
             | ToPeer::Draining(_)
-            | ToPeer::Coordinated(_) => None,
+            | ToPeer::Coordinated(_)
+            | ToPeer::Throttled(_) => None,
         };
         match id {
             Some(id) => {

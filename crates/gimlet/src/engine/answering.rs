@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use gimlet_net::virtual_addr::VirtualAddr;
 use gimlet_proto::candidate::MAX_CANDIDATES;
 use gimlet_proto::message::{
-    Accept, CloseSession, Introduction, RefuseReason, Refused, ToPeer, ToServer,
+    Accept, CloseSession, Introduction, RefuseReason, Refused, Throttled, ToPeer,
+    ToServer,
 };
 use gimlet_proto::nat::MAX_TARGETS;
 use gimlet_proto::secret::SessionId;
@@ -104,12 +105,28 @@ impl Engine {
             // Clients act on the end of the session itself; presence has its own subscribers.
             ToPeer::Draining(_) | ToPeer::Presence(_) => (),
             ToPeer::Coordinated(said) => self.coordinated(said, now),
+            ToPeer::Throttled(said) => self.throttled(&said),
             ToPeer::SignedIn(_)
             | ToPeer::Failed(_)
             | ToPeer::Page(_)
             | ToPeer::Resolved(_)
             | ToPeer::Stats(_) => (),
         }
+    }
+
+    /// The relay drops what we send: congestion control slows down by itself, a person may wonder why.
+    fn throttled(&self, said: &Throttled) {
+        let addr = self.by_session.get(&said.session);
+        let Some(entry) = addr.and_then(|addr| self.entries.get(addr)) else {
+            return;
+        };
+        let (peer, reason, dropped_bytes) = (entry.peer.id, said.reason, said.dropped_bytes);
+        tracing::info!(peer = %peer.short(), %reason, dropped_bytes, "throttled by the relay");
+        self.shared.announce(EndpointEvent::Throttled {
+            peer,
+            reason,
+            dropped_bytes,
+        });
     }
 
     fn introduced(&mut self, introduction: Introduction) {

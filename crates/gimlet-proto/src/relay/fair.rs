@@ -1,0 +1,176 @@
+//! Shares of an overloaded shard: deficit round robin over sessions, in rounds of time.
+//!
+//! # When
+//!
+//! A shard keeps up as long as its socket runs dry now and then: short queues only even out bursts.
+//! As in CoDel, a queue that did not empty once in [`STANDING`] is a standing one, and the system is about
+//! to drop from its tail, whoever's that is: who sends most gets most. From then on the shard is
+//! *pressed*.
+//!
+//! # How
+//!
+//! Every [`ROUND`] each session is given a quantum; what it sends on is taken off, and at nothing left
+//! its packets are dropped, which costs a tenth of sending them. Debts are carried over, gifts are not.
+//! The quantum begins just below what the greatest session sends and shrinks while the queue stands,
+//! so the greatest is cut first and those below notice nothing (the shares are max-min fair). It never
+//! shrinks below an equal share of what was sent on, and a fourth of it for the chances of arrival:
+//! sessions that all want the same are left to the system's queue, since dropping more of them would
+//! gain nobody anything.
+//!
+//! **Invariant:** a session that uses less than an equal share of what the shard sends on loses nothing
+//! here.
+
+use std::time::{Duration, Instant};
+
+/// Time without an empty queue after which it is a standing one: CoDel's interval (RFC 8289), a
+/// long round trip. Shorter would punish windows that open at once, longer lets neighbours starve.
+pub const STANDING: Duration = Duration::from_millis(100);
+
+/// One round: short beside a round trip, long beside a batch (65 µs at 1 GB/s).
+pub const ROUND: Duration = Duration::from_millis(10);
+
+/// Rounds without a drop after which the shard is not pressed any more.
+const CALM_ROUNDS: u32 = 10;
+
+/// Rounds whose quantum a session may save: batches arrive by chance, several in one round and none in
+/// the next.
+const SAVED: i64 = 4;
+
+/// What a datagram costs besides its bytes: headers of the link, and the system's work on them.
+const PER_DATAGRAM: u64 = 64;
+
+/// What a send call costs besides.
+const PER_RUN: u64 = 1024;
+
+/// The controller of one shard.
+#[derive(Debug)]
+pub(super) struct Fair {
+    state: State,
+    round: u32,
+    round_began: Instant,
+    /// In this round: whether the queue was empty once, what was sent on, by how many sessions, by the
+    /// greatest of them, and whether any was cut.
+    was_dry: bool,
+    sent: u64,
+    active: u64,
+    greatest: u64,
+    cut: bool,
+    /// The most that was an equal share lately.
+    least: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Keeping { dry_at: Instant },
+    Pressed { since: u32, quantum: u64, calm: u32 },
+}
+
+/// What one session has of the rounds.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Share {
+    /// The last round it was active in. Counted from 1, so that 0 is none.
+    round: u32,
+    used: u64,
+    left: i64,
+}
+
+impl Fair {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            state: State::Keeping { dry_at: now },
+            round: 1,
+            round_began: now,
+            was_dry: true,
+            sent: 0,
+            active: 0,
+            greatest: 0,
+            cut: false,
+            least: 0,
+        }
+    }
+
+    /// Notes a receive call, and whether it emptied the queue.
+    pub(super) fn received(&mut self, dry: bool, now: Instant) {
+        self.was_dry |= dry;
+        if dry && let State::Keeping { dry_at } = &mut self.state {
+            *dry_at = now;
+        }
+        let elapsed = now.saturating_duration_since(self.round_began);
+        if elapsed >= ROUND {
+            self.end_round(elapsed, now);
+        }
+    }
+
+    /// Whether a run of this session is sent on.
+    pub(super) fn pass(&mut self, share: &mut Share, datagrams: u64, bytes: u64) -> bool {
+        let cost = bytes + datagrams * PER_DATAGRAM + PER_RUN;
+        if share.round != self.round {
+            if let State::Pressed { since, quantum, .. } = self.state {
+                let gift = i64::try_from(quantum).unwrap_or(i64::MAX);
+                share.left = match share.round >= since {
+                    true => {
+                        let gifts = gift.saturating_mul(i64::from(self.round - share.round));
+                        share
+                            .left
+                            .saturating_add(gifts)
+                            .min(gift.saturating_mul(SAVED))
+                    }
+                    false => gift,
+                };
+            }
+            share.round = self.round;
+            share.used = 0;
+            self.active += 1;
+        }
+        if let State::Pressed { .. } = self.state {
+            if share.left <= 0 {
+                self.cut = true;
+                return false;
+            }
+            share.left = share.left.saturating_sub_unsigned(cost);
+        }
+        share.used += cost;
+        self.sent += cost;
+        self.greatest = self.greatest.max(share.used);
+        true
+    }
+
+    fn end_round(&mut self, elapsed: Duration, now: Instant) {
+        // A round that took longer, because sending blocked, is as good as several.
+        let rounds = (elapsed.as_micros() / ROUND.as_micros()).clamp(1, 1000) as u64;
+        let greatest = self.greatest / rounds;
+        let equal = self.sent / rounds / self.active.max(1);
+        self.least = equal.max(self.least - self.least / 64);
+        let least = self.least;
+        self.state = match self.state {
+            State::Keeping { dry_at } if now.saturating_duration_since(dry_at) < STANDING => {
+                State::Keeping { dry_at }
+            }
+            State::Keeping { .. } => State::Pressed {
+                since: self.round + 1,
+                quantum: (greatest - greatest / 8).max(least).max(1),
+                calm: 0,
+            },
+            State::Pressed { calm, .. } if calm >= CALM_ROUNDS => State::Keeping { dry_at: now },
+            State::Pressed {
+                since,
+                quantum,
+                calm,
+            } => State::Pressed {
+                since,
+                quantum: match self.was_dry {
+                    true => quantum.saturating_add(quantum / 8 + 1),
+                    false => (quantum - quantum / 8).max(least).max(1),
+                },
+                calm: if self.cut { 0 } else { calm + 1 },
+            },
+        };
+        self.round += 1;
+        self.round_began = now;
+        (self.was_dry, self.cut) = (false, false);
+        (self.sent, self.active, self.greatest) = (0, 0, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests;

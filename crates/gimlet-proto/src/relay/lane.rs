@@ -1,0 +1,157 @@
+//! What one shard needs to send data on by itself: where each session's two sides are.
+//!
+//! A server receives with one socket a core. The [`Relay`](super::Relay) decides everything, on one of
+//! them; each of them, that one too, has a lane: a copy of the addresses that both sides of a session
+//! have bound, kept true by [`Update`]s. A lane knows data between two bound sides, which is nearly
+//! everything, and neither asks nor locks. For all else it says `None`: then the relay is to be asked.
+//!
+//! Only the relay takes bind frames, in one order, so copies can't disagree about who a side is: one
+//! that is behind sends to where the side was a moment ago.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::fair::{Fair, Share};
+use super::flow::{Clock, Flow};
+use super::interface::{Action, Dropped};
+use super::limits::{Limits, ThrottleReason};
+use super::runs::Run;
+use super::seeded::Seeded;
+use crate::frame::{Frame, FrameKind};
+use crate::secret::SessionId;
+
+/// The sessions as one shard sees them. See the [module docs](self).
+#[derive(Debug)]
+pub struct Lane {
+    /// One entry a session with two bound sides, which the relay bounds.
+    routes: HashMap<SessionId, Route, Seeded>,
+    fair: Fair,
+    limits: Limits,
+    /// Nothing is limited, as [`Limits::is_unlimited`].
+    unlimited: bool,
+    clock: Clock,
+}
+
+#[derive(Debug)]
+struct Route {
+    addresses: [SocketAddr; 2],
+    flow: Arc<Flow>,
+    share: Share,
+}
+
+/// What a relay tells its lanes.
+#[derive(Debug, Clone)]
+pub struct Update(pub(super) Change);
+
+#[derive(Debug, Clone)]
+pub(super) enum Change {
+    /// Both sides of this session are bound, to these addresses.
+    Route {
+        session: SessionId,
+        addresses: [SocketAddr; 2],
+        flow: Arc<Flow>,
+    },
+    Gone(SessionId),
+    Limits(Limits),
+}
+
+impl Lane {
+    pub(super) fn new(limits: Limits, seed: u64, clock: Clock, now: Instant) -> Self {
+        Self {
+            routes: HashMap::with_hasher(Seeded(seed)),
+            fair: Fair::new(now),
+            unlimited: limits.is_unlimited(),
+            limits,
+            clock,
+        }
+    }
+
+    /// Takes note of what the relay decided.
+    pub fn apply(&mut self, update: Update) {
+        match update.0 {
+            Change::Route {
+                session,
+                addresses,
+                flow,
+            } => {
+                // A session that moves keeps its debts.
+                let share = self.routes.get(&session).map(|route| route.share);
+                let route = Route {
+                    addresses,
+                    flow,
+                    share: share.unwrap_or_default(),
+                };
+                self.routes.insert(session, route);
+            }
+            Change::Gone(session) => {
+                self.routes.remove(&session);
+                // Give back what a crowd took, but not at every session.
+                if self.routes.capacity() > 1024 && self.routes.len() < self.routes.capacity() / 8 {
+                    self.routes.shrink_to(self.routes.len() * 2);
+                }
+            }
+            Change::Limits(limits) => {
+                self.unlimited = limits.is_unlimited();
+                self.limits = limits;
+            }
+        }
+    }
+
+    /// Notes a receive call: `dry` if it emptied the queue. An overloaded shard is one that never does,
+    /// and drops what is above its session's share (see [`fair`](super::fair)).
+    pub fn received(&mut self, dry: bool, now: Instant) {
+        self.fair.received(dry, now);
+    }
+
+    /// Judges a run of frames from `source`, if that can be done here; otherwise
+    /// [`Relay::handle`](super::Relay::handle) does.
+    pub fn handle(
+        &mut self,
+        source: SocketAddr,
+        frame: &Frame,
+        run: &Run,
+        now: Instant,
+    ) -> Option<Action> {
+        if frame.kind != FrameKind::Data {
+            return None;
+        }
+        let route = self.routes.get_mut(&frame.session)?;
+        let from = route.addresses.iter().position(|at| *at == source)?;
+        let (packets, bytes) = (run.segments() as u64, run.bytes.len() as u64);
+        let now = self.clock.nanos(now);
+        route.flow.heard(from, now);
+        let drawn = match self.unlimited {
+            true => Ok(()),
+            false => route.flow.draw(from, bytes, &self.limits, now),
+        };
+        let passed = drawn.and_then(
+            |()| match self.fair.pass(&mut route.share, packets, bytes) {
+                true => Ok(()),
+                false => Err(ThrottleReason::Share),
+            },
+        );
+        Some(match passed {
+            Ok(()) => {
+                route.flow.carried(from, packets, bytes);
+                let to = route.addresses[1 - from];
+                Action::Forward { to }
+            }
+            Err(reason) => {
+                route.flow.dropped(from, reason, bytes);
+                Action::Dropped(Dropped::Throttled(reason))
+            }
+        })
+    }
+
+    /// Sessions known here.
+    pub fn len(&self) -> usize {
+        self.routes.len()
+    }
+
+    /// Whether no session is known here.
+    pub fn is_empty(&self) -> bool {
+        self.routes.is_empty()
+    }
+}
