@@ -141,14 +141,13 @@ async fn keep(
 async fn hold(client: &Client, port: NonZeroU16, tell: &watch::Sender<PortMapping>) {
     let probed = client.probe().await.ok().and_then(Result::ok);
     tracing::debug!(?probed, "looked for port mapping services");
-    let found = probed.is_some_and(|found| found.upnp || found.pcp || found.nat_pmp);
-    if found {
-        client.update_local_port(port);
-    } else {
+    if !probed.is_some_and(|found| found.upnp || found.pcp || found.nat_pmp) {
         publish(tell, PortMapping::Absent);
+        return sleep(RETRY).await;
     }
+    client.update_local_port(port);
     let mut outside = client.watch_external_address();
-    while found {
+    loop {
         // The service renews a mapping by itself, and asks again for one that ran out.
         let given = timeout(PATIENCE, outside.wait_for(Option::is_some)).await;
         let given = given.ok().and_then(Result::ok).and_then(|addr| *addr);
