@@ -7,7 +7,8 @@ use gimlet_sim::{Allocation, Filtering, Layer, Mapping};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Pair, Spot, World, layout};
+use super::layout::{Layout, uplink};
+use super::{Pair, Spot, World};
 use crate::gimlet::Place;
 use crate::lab::topology::Side;
 use crate::lab::{Crew, Part};
@@ -50,7 +51,13 @@ pub(crate) async fn probe(
     let mut all = Vec::new();
     for two in spots.chunks(2) {
         let (a, b) = (*two[0], *two[two.len() - 1]);
-        world.lay(run as u64, &layout(a, b, 0.0))?;
+        let layout = Layout {
+            a: a.whole(),
+            b: b.whole(),
+            shared: None,
+            link: uplink(0.0),
+        };
+        world.lay(run as u64, &layout)?;
         let ask = async |side, spot: Spot| {
             let place = Place::Namespace(world.host(side).clone());
             let host = crew.host(place, server, &folder, spot.name());
@@ -83,7 +90,7 @@ fn configured(spot: Spot) -> [&'static str; 3] {
     let mut mapping = Mapping::EndpointIndependent;
     let mut filtering = Filtering::EndpointIndependent;
     let mut allocation = Allocation::Preserving;
-    for layer in spot.site().layers {
+    for layer in spot.whole().layers {
         match layer {
             Layer::Nat(nat) => {
                 mapping = mapping.max(nat.mapping);
@@ -94,10 +101,6 @@ fn configured(spot: Spot) -> [&'static str; 3] {
             }
             Layer::Firewall(_) => filtering = Filtering::AddressAndPortDependent,
         }
-    }
-    if spot.is_shared() {
-        // The carrier's.
-        allocation = Allocation::RandomBlock { size: 1_024 };
     }
     [
         match mapping {

@@ -154,12 +154,25 @@ impl Spot {
     }
 }
 
+impl Spot {
+    /// Everything between a host and the internet, what it shares included.
+    pub(crate) fn whole(self) -> Site {
+        let mut site = self.site();
+        site.layers.extend(self.shared());
+        site
+    }
+
+    fn shared(self) -> Option<Layer> {
+        self.is_shared().then(|| Layer::Nat(NatConfig::carrier()))
+    }
+}
+
 /// The network for a pair of sites, with a share of packets lost on each uplink.
 pub(crate) fn layout(a: Spot, b: Spot, loss: f64) -> Layout {
     Layout {
         a: a.site(),
         b: b.site(),
-        shared: a.is_shared().then(|| Layer::Nat(NatConfig::carrier())),
+        shared: a.shared(),
         link: super::layout::uplink(loss),
     }
 }
