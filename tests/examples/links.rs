@@ -26,19 +26,46 @@ fn controllers() -> [(&'static str, Controllers); 4] {
 fn lines() -> Vec<(String, Line)> {
     let common = Line::common;
     let mut lines = vec![
-        ("unlimited".to_owned(), Line { rate: None, ..common() }),
+        (
+            "unlimited".to_owned(),
+            Line {
+                rate: None,
+                ..common()
+            },
+        ),
         ("clean".to_owned(), common()),
-        ("clean, 32 KiB queue".to_owned(), Line { queue: 32 << 10, ..common() }),
-        ("clean, 1 MiB queue".to_owned(), Line { queue: 1 << 20, ..common() }),
+        (
+            "clean, 32 KiB queue".to_owned(),
+            Line {
+                queue: 32 << 10,
+                ..common()
+            },
+        ),
+        (
+            "clean, 1 MiB queue".to_owned(),
+            Line {
+                queue: 1 << 20,
+                ..common()
+            },
+        ),
     ];
     for percent in [0.1, 0.5, 1.0, 2.0, 5.0] {
-        let line = Line { loss: percent / 100.0, ..common() };
+        let line = Line {
+            loss: percent / 100.0,
+            ..common()
+        };
         lines.push((format!("lossy, {percent} %"), line));
     }
     for ms in [200, 300] {
-        let far = Line { rtt: Duration::from_millis(ms), ..common() };
+        let far = Line {
+            rtt: Duration::from_millis(ms),
+            ..common()
+        };
         lines.push((format!("far, {ms} ms"), far.clone()));
-        lines.push((format!("far, {ms} ms, lossy, 0.5 %"), Line { loss: 0.005, ..far }));
+        lines.push((
+            format!("far, {ms} ms, lossy, 0.5 %"),
+            Line { loss: 0.005, ..far },
+        ));
     }
     lines
 }
@@ -104,11 +131,17 @@ fn main() {
             );
         }
     }
-    println!("\n| beside CUBIC | controller | share begun first, % | begun second, % | both, MB/s |");
+    println!(
+        "\n| beside CUBIC | controller | share begun first, % | begun second, % | both, MB/s |"
+    );
     println!("| --- | --- | --- | --- | --- |");
     for (kib, ms) in [(32, 40), (256, 40), (1024, 40), (256, 200), (1024, 200)] {
         let rtt = Duration::from_millis(ms);
-        let line = Line { queue: kib << 10, rtt, ..Line::common() };
+        let line = Line {
+            queue: kib << 10,
+            rtt,
+            ..Line::common()
+        };
         let name = format!("shared, {kib} KiB queue, {ms} ms");
         for (controller, factory) in controllers() {
             if !name.contains(&wanted) && !controller.contains(&wanted) {

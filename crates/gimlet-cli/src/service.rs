@@ -4,6 +4,7 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 
 use crate::protocol::{NOT_SERVED, bench, echo};
+use gimlet::bulk::Acceptor;
 use gimlet::{Connection, RecvStream, SendStream};
 
 /// Streams of one connection served at a time. Each holds a buffer; a peer that opens more waits.
@@ -12,13 +13,15 @@ const MAX_STREAMS: usize = 16;
 /// Serves an echo or bench connection until it closes. Unless `welcome`, every stream is refused
 /// and the session stays as it is.
 pub(crate) async fn serve(connection: &Connection, welcome: bool) {
+    if welcome && connection.alpn() == bench::ALPN {
+        return measure(connection).await;
+    }
     let mut streams = JoinSet::new();
     loop {
         tokio::select! {
             stream = connection.accept_bi(), if streams.len() < MAX_STREAMS => {
                 let Ok((send, recv)) = stream else { return };
                 match welcome {
-                    true if connection.alpn() == bench::ALPN => streams.spawn(measure(send, recv)),
                     true => streams.spawn(return_all(send, recv)),
                     false => { refuse(send, recv); continue }
                 };
@@ -34,9 +37,15 @@ pub(crate) async fn serve(connection: &Connection, welcome: bool) {
     }
 }
 
-async fn measure(send: SendStream, recv: RecvStream) {
-    if let Err(error) = bench::serve(recv, send).await {
-        tracing::debug!(%error, "measurement ended early");
+/// Serves one measurement after the other: two at once would measure each other.
+async fn measure(connection: &Connection) {
+    let mut acceptor = Acceptor::new(connection.clone());
+    while let Ok((send, recv)) = connection.accept_bi().await {
+        if let Err(error) = bench::serve(connection, &mut acceptor, send, recv).await {
+            tracing::debug!(%error, "measurement ended early");
+            // What is left of it would be taken for the next one's.
+            connection.close(NOT_SERVED, b"measurement failed");
+        }
     }
 }
 

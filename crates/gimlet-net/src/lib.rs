@@ -16,3 +16,4 @@ pub mod transport;
 pub mod tunnel;
 pub mod virtual_addr;
 pub mod watch;
+pub mod window;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::congestion::CubicConfig;
 use quinn::crypto::{CryptoError, HmacKey};
 use quinn::{EndpointConfig, MtuDiscoveryConfig, TransportConfig};
 use quinn_proto::HashedConnectionIdGenerator;
 
-use crate::congestion::{PathEpoch, RestartingFactory};
+use crate::congestion::{DiscerningConfig, PathEpoch, RestartingFactory};
+use crate::window::{INITIAL_WINDOW, MAX_WINDOW};
 
 /// Largest QUIC datagram between peers: with a relay header, UDP and IPv6 it fills 1,490 bytes, so
 /// every path of ours over a 1,500-byte link carries it and a change of path needs no smaller one.
@@ -25,9 +25,10 @@ const PEER_IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 /// Keeps an idle connection open, many times in the idle timeout: what is lost is repeated in time.
 const PEER_KEEP_ALIVE: Duration = Duration::from_secs(20);
 
-/// Stream data that a peer may send ahead of its reader on one connection, bytes: what one can make
-/// us hold. Enough for 25 streams of quinn's 1.25 MB.
-const RECEIVE_WINDOW: u32 = 32 << 20;
+/// Stream data that may be under way on one stream, bytes: a thousand packets, quinn's default. quinn
+/// closes a connection with 1,024 holes in what came of a stream; a window of so many packets can't
+/// have as many. Faster than a window a round trip is bulk data over several streams.
+const STREAM_RECEIVE_WINDOW: u32 = 1_250_000;
 
 /// Gap between keep-alives of a control session. NAT mappings would stand 15 s; four make a server
 /// that was restarted known (by its stateless reset) within the 5 s in which peers are to be back.
@@ -60,7 +61,7 @@ pub fn endpoint_config(reset_key: &[u8; 32]) -> EndpointConfig {
 pub fn peer_transport(epoch: Arc<PathEpoch>) -> TransportConfig {
     let mut mtu = MtuDiscoveryConfig::default();
     mtu.upper_bound(MAX_PEER_MTU);
-    let cubic = Arc::new(CubicConfig::default());
+    let discerning = Arc::new(DiscerningConfig);
     let mut config = TransportConfig::default();
     config
         .mtu_discovery_config(Some(mtu))
@@ -71,18 +72,13 @@ pub fn peer_transport(epoch: Arc<PathEpoch>) -> TransportConfig {
                 .expect("120 s is a valid timeout"),
         ))
         .keep_alive_interval(Some(PEER_KEEP_ALIVE))
-        .receive_window(RECEIVE_WINDOW.into())
+        .stream_receive_window(STREAM_RECEIVE_WINDOW.into())
+        .receive_window(INITIAL_WINDOW.into())
+        // As much as the peer's window may become.
+        .send_window(MAX_WINDOW.into())
         .packet_threshold(PACKET_THRESHOLD)
-        .congestion_controller_factory(Arc::new(RestartingFactory::new(cubic, epoch)));
+        .congestion_controller_factory(Arc::new(RestartingFactory::new(discerning, epoch)));
     config
-}
-
-/// Makes an established connection send something now that the other side acknowledges, so that
-/// what was lost on the path before is found lost at once instead of at the next, backed-off probe
-/// timeout. quinn has no call for it: a receive window that grows makes it announce the window.
-pub fn nudge(connection: &quinn::Connection) {
-    connection.set_receive_window((RECEIVE_WINDOW + 1).into());
-    connection.set_receive_window(RECEIVE_WINDOW.into());
 }
 
 /// Settings of a peer's end of its control session.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gimlet_net::tls;
+use gimlet_net::window::ReceiveWindow;
 use gimlet_proto::candidate::NatClass;
 use gimlet_proto::id::PeerId;
 use gimlet_proto::traversal::Outcome;
@@ -44,6 +45,7 @@ pub struct Connection {
 struct Inner {
     peer: Arc<Peer>,
     quic: quinn::Connection,
+    window: Arc<ReceiveWindow>,
     alpn: Vec<u8>,
     began_at: Instant,
     connected: Duration,
@@ -68,7 +70,8 @@ impl Connection {
             .and_then(|data| data.downcast::<quinn::crypto::rustls::HandshakeData>().ok())
             .and_then(|data| data.protocol)
             .unwrap_or_default();
-        peer.add_connection(quic.clone());
+        let window = Arc::new(ReceiveWindow::new(quic.clone()));
+        peer.add_connection(window.clone());
         peer.facts.send_modify(|facts| {
             let now = Instant::now().into_std();
             facts.moments.connected_at.get_or_insert(now);
@@ -83,6 +86,7 @@ impl Connection {
             inner: Arc::new(Inner {
                 peer,
                 quic,
+                window,
                 alpn,
                 began_at,
                 connected,
@@ -255,6 +259,11 @@ impl Connection {
     /// Cancel safe.
     pub async fn closed(&self) -> CloseReason {
         self.inner.quic.closed().await.into()
+    }
+
+    /// What lets the peer send more ahead where much is read.
+    pub(crate) fn receive_window(&self) -> &Arc<ReceiveWindow> {
+        &self.inner.window
     }
 
     /// The QUIC connection itself, for what is not covered here.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use gimlet_net::path::{Link, Target};
-use gimlet_net::transport;
+use gimlet_net::window::ReceiveWindow;
 use gimlet_proto::candidate::NatClass;
 use gimlet_proto::id::PeerId;
 use gimlet_proto::message::RefuseReason;
@@ -99,7 +99,7 @@ pub(crate) struct Peer {
     pub(crate) phase: watch::Sender<Phase>,
     pub(crate) path: watch::Sender<Path>,
     pub(crate) facts: watch::Sender<Facts>,
-    connections: Mutex<Vec<quinn::Connection>>,
+    connections: Mutex<Vec<Arc<ReceiveWindow>>>,
     /// Dials and handshakes that are under way: the session is wanted although no connection is up.
     wanted: AtomicUsize,
 }
@@ -117,18 +117,18 @@ impl Peer {
         })
     }
 
-    pub(crate) fn add_connection(&self, connection: quinn::Connection) {
+    pub(crate) fn add_connection(&self, connection: Arc<ReceiveWindow>) {
         self.connections().push(connection);
     }
 
     pub(crate) fn remove_connection(&self, connection: &quinn::Connection) {
         self.connections()
-            .retain(|held| held.stable_id() != connection.stable_id());
+            .retain(|held| held.connection().stable_id() != connection.stable_id());
     }
 
     pub(crate) fn close_connections(&self) {
         for connection in self.connections().iter() {
-            connection.close(0u8.into(), b"closed");
+            connection.connection().close(0u8.into(), b"closed");
         }
     }
 
@@ -161,16 +161,16 @@ impl Peer {
     /// Lets every connection find out now what was lost while nothing came through.
     fn nudge(&self) {
         self.link.epoch().make_way();
-        self.connections().iter().for_each(transport::nudge);
+        self.connections().iter().for_each(|held| held.nudge());
     }
 
     /// The largest datagram that any connection sends.
     pub(crate) fn current_mtu(&self) -> u16 {
-        let mtu = |connection: &quinn::Connection| connection.stats().path.current_mtu;
+        let mtu = |held: &Arc<ReceiveWindow>| held.connection().stats().path.current_mtu;
         self.connections().iter().map(mtu).max().unwrap_or(0)
     }
 
-    fn connections(&self) -> std::sync::MutexGuard<'_, Vec<quinn::Connection>> {
+    fn connections(&self) -> std::sync::MutexGuard<'_, Vec<Arc<ReceiveWindow>>> {
         self.connections
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

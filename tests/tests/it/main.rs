@@ -9,6 +9,7 @@ mod corpus;
 mod doctor;
 mod discovery;
 mod failures;
+mod far;
 mod glare;
 mod hostile;
 mod liar;

@@ -1,4 +1,4 @@
-//! `gimlet bench PEER`: throughput over one stream.
+//! `gimlet bench PEER`: throughput of bulk data.
 
 use std::fmt;
 
@@ -45,14 +45,13 @@ pub(super) async fn run(context: &Context, args: &BenchArgs) -> Outcome {
 
 async fn measure(endpoint: &Endpoint, args: &BenchArgs) -> Result<Report, Failure> {
     let (found, connection) = session::dial(endpoint, &args.peer, bench::ALPN).await?;
-    let (mut send, mut recv) = connection.open_bi().await?;
     let direction = match args.reverse {
         false => Direction::Send,
         true => Direction::Receive,
     };
     let bytes = u64::from(args.mib) << 20;
     let began = Instant::now();
-    (bench::run(&mut recv, &mut send, direction, bytes).await)
+    (bench::run(&connection, direction, bytes).await)
         .map_err(|error| Failure::service(error, &found.label))?;
     let seconds = began.elapsed().as_secs_f64();
     let path = describe::path_kind(connection.path().kind);

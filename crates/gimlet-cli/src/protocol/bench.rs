@@ -1,12 +1,15 @@
-//! `gimlet/bench/1`: bytes at full speed over one stream, one way.
+//! `gimlet/bench/1`: bytes at full speed, one way.
 //!
 //! The dialer opens a bidirectional stream and sends a request of nine bytes: the direction (0 the
-//! dialer sends, 1 the peer sends), then the number of bytes in big-endian order. Sending, it goes
-//! on with that many bytes, finishes, and gets back the number received, eight bytes in big-endian
-//! order. Receiving, it finishes at once and gets that many bytes. What they hold means nothing.
+//! dialer sends, 1 the peer sends), then the number of bytes in big-endian order. The data goes as a
+//! bulk ([`gimlet::bulk`]) that whoever sends opens. The dialer sending, the peer answers on the first
+//! stream with the number received, eight bytes in big-endian order. What the bytes hold means nothing.
+//! One measurement at a time on a connection; the next waits for it.
 
 use std::io;
 
+use gimlet::bulk::{self, Acceptor};
+use gimlet::{Connection, RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// ALPN of the throughput measurement.
@@ -14,6 +17,9 @@ pub(crate) const ALPN: &[u8] = b"gimlet/bench/1";
 
 /// Most bytes one request may ask for: 64 GiB. A peer that asks for more wants our line, not a number.
 pub(crate) const MAX_BYTES: u64 = 64 << 30;
+
+/// Number of the bulk that carries the data; there is one at a time.
+const BULK: u64 = 0;
 
 /// Which way the bytes go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,33 +30,59 @@ pub(crate) enum Direction {
     Receive,
 }
 
-/// Asks for a measurement and runs the dialer's side of it. Done when every byte has arrived.
-pub(crate) async fn run<R, W>(
-    recv: &mut R,
-    send: &mut W,
+/// What is to be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Request {
     direction: Direction,
     bytes: u64,
-) -> io::Result<()>
-where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
-{
-    let mut request = [0; 9];
-    request[0] = match direction {
-        Direction::Send => 0,
-        Direction::Receive => 1,
-    };
-    request[1..].copy_from_slice(&bytes.to_be_bytes());
-    send.write_all(&request).await?;
+}
+
+impl Request {
+    async fn write<W: AsyncWrite + Unpin>(self, send: &mut W) -> io::Result<()> {
+        let mut request = [0; 9];
+        request[0] = match self.direction {
+            Direction::Send => 0,
+            Direction::Receive => 1,
+        };
+        request[1..].copy_from_slice(&self.bytes.to_be_bytes());
+        send.write_all(&request).await
+    }
+
+    async fn read<R: AsyncRead + Unpin>(recv: &mut R) -> io::Result<Self> {
+        let direction = match recv.read_u8().await? {
+            0 => Direction::Send,
+            1 => Direction::Receive,
+            _ => return Err(invalid("an unknown direction was asked for")),
+        };
+        let bytes = recv.read_u64().await?;
+        if bytes > MAX_BYTES {
+            return Err(invalid("a measurement of more than 64 GiB was asked for"));
+        }
+        Ok(Self { direction, bytes })
+    }
+}
+
+/// Asks for a measurement and runs the dialer's side of it. Done when every byte has arrived.
+pub(crate) async fn run(
+    connection: &Connection,
+    direction: Direction,
+    bytes: u64,
+) -> io::Result<()> {
+    let (mut send, mut recv) = connection.open_bi().await?;
+    Request { direction, bytes }.write(&mut send).await?;
     let arrived = match direction {
         Direction::Send => {
-            fill(send, bytes).await?;
-            send.shutdown().await?;
-            recv.read_u64().await?
+            let answer = async { recv.read_u64().await };
+            let ((), arrived) = tokio::try_join!(send_bulk(connection, bytes), answer)?;
+            arrived
         }
         Direction::Receive => {
-            send.shutdown().await?;
-            drain(recv, bytes).await?
+            let mut acceptor = Acceptor::new(connection.clone());
+            let mut bulk = tokio::select! {
+                bulk = acceptor.accept() => bulk.map_err(io::Error::other)?,
+                error = refused(&mut recv) => return Err(error),
+            };
+            drain(&mut bulk, bytes).await?
         }
     };
     match arrived == bytes {
@@ -60,30 +92,43 @@ where
 }
 
 /// Serves one request; the number of bytes moved.
-pub(crate) async fn serve<R, W>(mut recv: R, mut send: W) -> io::Result<u64>
-where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
-{
-    let direction = recv.read_u8().await?;
-    let bytes = recv.read_u64().await?;
-    if bytes > MAX_BYTES {
-        return Err(invalid("a measurement of more than 64 GiB was asked for"));
-    }
-    let moved = match direction {
-        0 => {
-            let arrived = drain(&mut recv, bytes).await?;
+pub(crate) async fn serve(
+    connection: &Connection,
+    acceptor: &mut Acceptor,
+    mut send: SendStream,
+    mut recv: RecvStream,
+) -> io::Result<u64> {
+    let request = Request::read(&mut recv).await?;
+    let moved = match request.direction {
+        Direction::Send => {
+            let mut bulk = acceptor.accept().await.map_err(io::Error::other)?;
+            let arrived = drain(&mut bulk, request.bytes).await?;
             send.write_u64(arrived).await?;
             arrived
         }
-        1 => {
-            fill(&mut send, bytes).await?;
-            bytes
+        Direction::Receive => {
+            send_bulk(connection, request.bytes).await?;
+            request.bytes
         }
-        _ => return Err(invalid("an unknown direction was asked for")),
     };
     send.shutdown().await?;
     Ok(moved)
+}
+
+/// Why a peer gave up a request; forever, where it did not.
+async fn refused(recv: &mut RecvStream) -> io::Error {
+    match recv.read_u8().await {
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => error,
+        Ok(_) | Err(_) => std::future::pending().await,
+    }
+}
+
+/// Sends so many bytes and waits until they are acknowledged.
+async fn send_bulk(connection: &Connection, bytes: u64) -> io::Result<()> {
+    let mut bulk = bulk::open(connection, BULK, bulk::DEFAULT_STRIPES).await?;
+    fill(&mut bulk, bytes).await?;
+    bulk.finish()?;
+    bulk.acknowledged().await.map_err(io::Error::other)
 }
 
 async fn fill<W: AsyncWrite + Unpin>(send: &mut W, bytes: u64) -> io::Result<()> {
@@ -97,7 +142,7 @@ async fn fill<W: AsyncWrite + Unpin>(send: &mut W, bytes: u64) -> io::Result<()>
     Ok(())
 }
 
-/// Reads to the end of the stream, or to one byte more than announced.
+/// Reads to the end, or to one byte more than announced.
 async fn drain<R: AsyncRead + Unpin>(recv: &mut R, bytes: u64) -> io::Result<u64> {
     let mut buffer = vec![0; super::BUFFER];
     let mut arrived = 0;
@@ -118,39 +163,47 @@ fn invalid(text: &'static str) -> io::Error {
 mod tests {
     use super::*;
 
-    async fn measure(direction: Direction, bytes: u64) -> (io::Result<()>, io::Result<u64>) {
-        let (ours, theirs) = tokio::io::duplex(3000);
-        let (recv, send) = tokio::io::split(theirs);
-        let server = tokio::spawn(serve(recv, send));
-        let (mut recv, mut send) = tokio::io::split(ours);
-        let run = run(&mut recv, &mut send, direction, bytes).await;
-        drop((recv, send));
-        (run, server.await.unwrap())
+    async fn read(bytes: &[u8]) -> io::Result<Request> {
+        Request::read(&mut &bytes[..]).await
     }
 
     #[tokio::test]
-    async fn both_directions_move_exactly_what_was_asked() {
+    async fn a_request_is_read_as_it_was_written() {
         for direction in [Direction::Send, Direction::Receive] {
-            for bytes in [0, 1, 200_001] {
-                let (run, served) = measure(direction, bytes).await;
-                run.unwrap();
-                assert_eq!(served.unwrap(), bytes);
-            }
+            let request = Request {
+                direction,
+                bytes: 0x0102_0304,
+            };
+            let mut wire = Vec::new();
+            request.write(&mut wire).await.unwrap();
+            assert_eq!(&wire[1..], [0, 0, 0, 0, 1, 2, 3, 4]);
+            assert_eq!(read(&wire).await.unwrap(), request);
         }
     }
 
     #[tokio::test]
     async fn a_request_without_measure_is_refused() {
-        let (run, served) = measure(Direction::Receive, MAX_BYTES + 1).await;
-        assert!(run.is_err() && served.is_err());
+        let mut wire = vec![1];
+        wire.extend((MAX_BYTES + 1).to_be_bytes());
+        assert!(read(&wire).await.is_err());
     }
 
     #[tokio::test]
     async fn an_unknown_direction_is_refused() {
-        let (ours, theirs) = tokio::io::duplex(100);
-        let (recv, send) = tokio::io::split(theirs);
-        let (_, mut ours) = tokio::io::split(ours);
-        ours.write_all(&[9; 9]).await.unwrap();
-        assert!(serve(recv, send).await.is_err());
+        assert!(read(&[9; 9]).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn as_many_bytes_arrive_as_were_sent_and_one_too_many_is_noticed() {
+        for (sent, wanted) in [(0, 0), (1, 1), (200_001, 200_001), (300_000, 100)] {
+            let (mut from, mut to) = tokio::io::duplex(3000);
+            let fill = async move {
+                // The reader goes away where there is too much.
+                let _ = fill(&mut from, sent).await;
+            };
+            let drain = async move { drain(&mut to, wanted).await.unwrap() };
+            let ((), arrived) = tokio::join!(fill, drain);
+            assert_eq!(arrived == wanted, sent == wanted);
+        }
     }
 }

@@ -115,7 +115,10 @@ mod tests {
         let soon = after(cubic, start, 3);
         assert!((full * 85 / 100..full * 95 / 100).contains(&soon), "{soon}");
         let then = after(cubic, start, 9);
-        assert!((full * 98 / 100..full * 102 / 100).contains(&then), "{then}");
+        assert!(
+            (full * 98 / 100..full * 102 / 100).contains(&then),
+            "{then}"
+        );
     }
 
     #[test]

@@ -35,7 +35,8 @@ const MIN_PACKETS: u64 = 2;
 
 /// Queue that ends slow start: an eighth of the round trip within these bounds (RFC 9406
 /// section 4.3).
-const SLOW_START_QUEUE: (Duration, Duration) = (Duration::from_millis(4), Duration::from_millis(16));
+const SLOW_START_QUEUE: (Duration, Duration) =
+    (Duration::from_millis(4), Duration::from_millis(16));
 
 /// Round trips of conservative slow start, and by what it grows slower (RFC 9406 section 4.3).
 const CONSERVATIVE_ROUNDS: u8 = 5;

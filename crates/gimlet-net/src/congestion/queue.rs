@@ -122,7 +122,9 @@ impl Queue {
             return true;
         };
         let after = self.blocks.partition_point(|block| block.began_at <= sent);
-        let around = self.blocks.range(after.saturating_sub(1)..(after + 1).min(self.blocks.len()));
+        let around = self
+            .blocks
+            .range(after.saturating_sub(1)..(after + 1).min(self.blocks.len()));
         let queue = around.map(|block| self.above_least(block)).max();
         let queue = queue.unwrap_or_default();
         queue > self.noise(least) && queue * 2 > most.saturating_sub(least)

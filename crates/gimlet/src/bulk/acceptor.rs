@@ -126,8 +126,12 @@ impl Acceptor {
         if stripes.iter().any(Option::is_none) {
             return Ok(None);
         }
-        let whole = self.partial.remove(at);
-        Ok(whole.map(|p| Receiver::new(p.id, p.stripes.into_iter().flatten().collect())))
+        let window = self.connection.receive_window().clone();
+        let whole = self.partial.remove(at).map(|partial| {
+            let streams = partial.stripes.into_iter().flatten().collect();
+            Receiver::new(partial.id, streams, window)
+        });
+        Ok(whole)
     }
 }
 

@@ -2,10 +2,13 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use gimlet_net::window::ReceiveWindow;
 use quinn::RecvStream;
 use tokio::io::{AsyncRead, ReadBuf};
+use tokio::time::Instant;
 
 use super::Turn;
 
@@ -14,6 +17,7 @@ use super::Turn;
 pub struct Receiver {
     id: u64,
     streams: Vec<RecvStream>,
+    window: Arc<ReceiveWindow>,
     state: State,
 }
 
@@ -35,10 +39,11 @@ pub struct Ragged;
 
 impl Receiver {
     /// Of stripes in their order, of which there is at least one, after their headers.
-    pub(super) fn new(id: u64, streams: Vec<RecvStream>) -> Self {
+    pub(super) fn new(id: u64, streams: Vec<RecvStream>, window: Arc<ReceiveWindow>) -> Self {
         Self {
             id,
             streams,
+            window,
             state: State::Reading(Turn::first()),
         }
     }
@@ -104,6 +109,7 @@ impl AsyncRead for Receiver {
             return this.poll_end(cx, turn.stripe, 1);
         }
         buffer.advance(read);
+        this.window.on_read(Instant::now().into_std(), read);
         turn.advance(read, this.streams.len());
         this.state = State::Reading(turn);
         Poll::Ready(Ok(()))

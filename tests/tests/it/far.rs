@@ -1,0 +1,231 @@
+//! Lines that are far, lossy or shared, direct and over the relay. `docs/links.md` has the figures that the
+//! congestion controller was chosen by; these hold them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gimlet::{Connection, bulk};
+use gimlet_net::congestion::DiscerningConfig;
+use gimlet_server::Config;
+use gimlet_sim::LinkConfig;
+use gimlet_tests::{Flow, Line, Peer, RunningServer, Seen, Sites, World};
+use quinn::congestion::CubicConfig;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
+
+use crate::bench::{path_is, payload, transfer};
+
+/// Peers that are connected over a line.
+struct Session {
+    dialled: Connection,
+    accepted: Connection,
+    _world: World,
+    _server: RunningServer,
+    _peers: (Peer, Peer),
+}
+
+impl Session {
+    async fn over(line: &Line, relayed: bool) -> Self {
+        let mut world = World::new(11);
+        let server = world.server(LinkConfig::default(), Config::on_loopback());
+        let (a, b) = (world.site(&[], line.near()), world.site(&[], line.far()));
+        let a = world
+            .peer(a, &server.address, |b| b.relay_only(relayed))
+            .await;
+        let b = world
+            .peer(b, &server.address, |b| b.relay_only(relayed))
+            .await;
+        a.endpoint.online().await.expect("it signs in");
+        b.endpoint.online().await.expect("it signs in");
+        let dial = a.endpoint.connect(b.endpoint.peer_id(), b"test/1");
+        let (dialled, accepted) = tokio::join!(dial, b.endpoint.accept());
+        let dialled = dialled.expect("it connects");
+        path_is(&dialled, !relayed).await;
+        Self {
+            dialled,
+            accepted: accepted.expect("the endpoint is open"),
+            _world: world,
+            _server: server,
+            _peers: (a, b),
+        }
+    }
+
+    /// What a bulk transfer does in `time` after it has found its speed.
+    async fn seen(&self, time: Duration) -> Seen {
+        let flow = Flow::bulk(self.dialled.clone(), self.accepted.clone()).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        flow.watch(time).await
+    }
+}
+
+/// Sends `bytes` as a bulk; how long that took.
+async fn bulk_transfer(from: &Connection, to: &Connection, bytes: &[u8]) -> Duration {
+    let began_at = Instant::now();
+    let send = async {
+        let mut send = bulk::open(from, 1, bulk::DEFAULT_STRIPES).await.unwrap();
+        send.write_all(bytes).await.unwrap();
+        send.finish().unwrap();
+        send.acknowledged().await.unwrap();
+    };
+    let receive = async {
+        let mut acceptor = bulk::Acceptor::new(to.clone());
+        let mut receive = acceptor.accept().await.unwrap();
+        let mut got = Vec::with_capacity(bytes.len());
+        receive.read_to_end(&mut got).await.unwrap();
+        assert!(got == bytes, "it arrives whole and in order");
+    };
+    tokio::join!(send, receive);
+    began_at.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_without_limit_carries_60_mb_a_second() {
+    let line = Line {
+        rate: None,
+        ..Line::common()
+    };
+    for relayed in [false, true] {
+        let session = Session::over(&line, relayed).await;
+        let bytes = payload(64 << 20);
+        let time = bulk_transfer(&session.dialled, &session.accepted, &bytes).await;
+        let speed = bytes.len() as f64 / time.as_secs_f64() / 1e6;
+        assert!(speed >= 60.0, "relayed {relayed}: {speed} MB/s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_a_percent_lost_each_way_leaves_9_mb_a_second_of_100_mbit() {
+    let line = Line {
+        loss: 0.005,
+        ..Line::common()
+    };
+    for relayed in [false, true] {
+        let session = Session::over(&line, relayed).await;
+        let seen = session.seen(Duration::from_secs(10)).await;
+        assert!(seen.goodput >= 9.0, "relayed {relayed}: {seen:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clean_line_is_filled_to_nine_tenths() {
+    for relayed in [false, true] {
+        let session = Session::over(&Line::common(), relayed).await;
+        let seen = session.seen(Duration::from_secs(10)).await;
+        assert!(seen.goodput >= 0.9 * 12.5, "relayed {relayed}: {seen:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn beside_cubic_neither_takes_more_than_three_quarters() {
+    // A fifth of the usual line, so that the test is short.
+    let line = Line {
+        rate: Some(20_000_000),
+        queue: 64 << 10,
+        ..Line::common()
+    };
+    for ours_first in [true, false] {
+        let mut world = World::new(12);
+        let mut sites = Sites::new(&mut world, &line);
+        let (first, second) = (sites.pair(&mut world), sites.pair(&mut world));
+        let (ours, cubic) = match ours_first {
+            true => (first, second),
+            false => (second, first),
+        };
+        let ours = Flow::plain(&ours.0, &ours.1, Arc::new(DiscerningConfig));
+        let cubic = Flow::plain(&cubic.0, &cubic.1, Arc::new(CubicConfig::default()));
+        let pause = tokio::time::sleep(Duration::from_secs(5));
+        let (ours, cubic) = match ours_first {
+            true => (ours.await, (pause.await, cubic.await).1),
+            false => {
+                let cubic = cubic.await;
+                pause.await;
+                (ours.await, cubic)
+            }
+        };
+        let time = Duration::from_secs(30);
+        let (ours, cubic) = tokio::join!(ours.watch(time), cubic.watch(time));
+        let share = ours.goodput / (ours.goodput + cubic.goodput);
+        assert!(
+            (0.25..=0.75).contains(&share),
+            "first {ours_first}: {share}, {ours:?}, {cubic:?}"
+        );
+    }
+}
+
+/// A line on which much is lost and overtaken: hard for whoever puts streams together.
+fn torn() -> Line {
+    Line {
+        rate: None,
+        loss: 0.05,
+        ..Line::common()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_stream_survives_five_percent_of_loss_and_reordering() {
+    let session = Session::over(&torn(), false).await;
+    let reordering = LinkConfig {
+        reorder: 0.05,
+        ..torn().near()
+    };
+    let place = session._peers.0.place.host;
+    session._world.net(|net| net.set_link(place, reordering));
+    let bytes = payload(8 << 20);
+    let transfer = transfer(&session.dialled, &session.accepted, &bytes).await;
+    assert!(transfer.intact);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bulk_arrives_whole_through_loss_and_reordering() {
+    let session = Session::over(&torn(), false).await;
+    for len in [0, 1, 65_535, 65_536, 65_537, 16 * 65_536, 5_000_000] {
+        bulk_transfer(&session.dialled, &session.accepted, &payload(len)).await;
+    }
+}
+
+/// What the acceptor says to streams that begin with these headers.
+async fn accept_after(headers: &[[u8; 10]]) -> Result<(), bulk::AcceptError> {
+    let session = Session::over(&Line::common(), false).await;
+    let mut streams = Vec::new();
+    for header in headers {
+        let mut stream = session.dialled.open_uni().await.unwrap();
+        stream.write_all(header).await.unwrap();
+        streams.push(stream);
+    }
+    let mut acceptor = bulk::Acceptor::new(session.accepted.clone());
+    let accepted = tokio::time::timeout(Duration::from_secs(10), acceptor.accept()).await;
+    accepted.expect("it is decided").map(drop)
+}
+
+#[tokio::test(start_paused = true)]
+async fn stripes_that_do_not_fit_together_are_refused() {
+    let stripe = |bulk, stripe, stripes| [0, 0, 0, 0, 0, 0, 0, bulk, stripe, stripes];
+    let twice = accept_after(&[stripe(1, 0, 2), stripe(1, 0, 2)]).await;
+    assert!(matches!(twice, Err(bulk::AcceptError::NoStripe)));
+    let other_count = accept_after(&[stripe(1, 0, 2), stripe(1, 1, 3)]).await;
+    assert!(matches!(other_count, Err(bulk::AcceptError::NoStripe)));
+    let too_many: Vec<_> = (0..9).map(|bulk| stripe(bulk, 0, 2)).collect();
+    assert!(matches!(
+        accept_after(&too_many).await,
+        Err(bulk::AcceptError::TooMany)
+    ));
+    let mixed = [stripe(1, 1, 2), stripe(2, 0, 2), stripe(1, 0, 2)];
+    accept_after(&mixed).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stripe_that_goes_on_after_the_end_is_an_error() {
+    let session = Session::over(&Line::common(), false).await;
+    for stripe in 0..2 {
+        let mut stream = session.dialled.open_uni().await.unwrap();
+        let header = [0, 0, 0, 0, 0, 0, 0, 1, stripe, 2];
+        stream.write_all(&header).await.unwrap();
+        stream.write_all(b"too little for a block").await.unwrap();
+        stream.finish().unwrap();
+    }
+    let mut acceptor = bulk::Acceptor::new(session.accepted.clone());
+    let mut bulk = acceptor.accept().await.unwrap();
+    let mut bytes = Vec::new();
+    let error = bulk.read_to_end(&mut bytes).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+}
