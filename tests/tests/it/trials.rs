@@ -79,3 +79,19 @@ fn a_search_that_opens_many_paths_ends_on_the_same_one_on_both_sides() {
         );
     }
 }
+
+#[test]
+fn a_mapping_for_each_address_is_met_though_one_server_address_cannot_show_it() {
+    let conditions = Conditions {
+        server_addresses: 1,
+        ..Conditions::even(0.0)
+    };
+    for (site, limit_s) in [(Site::AdmKeep, 3), (Site::AdmSeq, 3), (Site::AdmRandom, 20)] {
+        for sites in [[Site::Strict, site], [site, Site::Strict]] {
+            let trial = play(1, sites, &conditions);
+            let limit = Duration::from_secs(limit_s);
+            let in_time = trial.after_connect.is_some_and(|at| at <= limit);
+            assert!(in_time, "{site}: {trial:?}");
+        }
+    }
+}
