@@ -15,6 +15,7 @@ use quinn_proto::RttEstimator;
 
 mod cubic;
 mod discerning;
+mod drain;
 mod losses;
 mod queue;
 

@@ -5,12 +5,15 @@
 //! queue overflows, so packets sent about then waited as long as they ever do. Here a loss cuts the
 //! window when the queue was at least half full then ([`Queue::was_full`]), or when more are lost than
 //! lines lose ([`Losses`]); as TCP Veno does it (Fu and Liew, 2003), with CUBIC for Reno. Any other
-//! loss is repeated and nothing more.
+//! loss is repeated and nothing more. And a queue that is ours alone is not left standing ([`Drain`]).
 //!
 //! ```text
-//! SlowStart ── queue grows ──▶ Conservative ── five round trips ──▶ Avoidance
-//!     ▲ ╰──────────────────────────┼── congestion ─────────────────────▲ │ congestion
-//!     ╰──── queue was a burst ─────╯                                   ╰─╯
+//!                                                                 ╭─ congestion ─╮
+//! SlowStart ── queue ──▶ Conservative ── five round trips ──▶ Avoidance ◀────────╯
+//!     ▲ │                    │ │                                ▲ ▲ │
+//!     │ ╰──── congestion ────┼─┴──────── congestion ────────────╯ │ │ queue stays
+//!     ╰── queue was a burst ─╯                                    │ ▼
+//!                                                  two round trips Draining
 //! ```
 //!
 //! Slow start ends as in HyStart++ (RFC 9406). Beside a CUBIC flow in one queue both see it overflow,
@@ -24,6 +27,7 @@ use quinn::congestion::{Controller, ControllerFactory};
 use quinn_proto::RttEstimator;
 
 use super::cubic::{BETA, Cubic};
+use super::drain::{self, Drain, Shown};
 use super::losses::Losses;
 use super::queue::Queue;
 
@@ -60,6 +64,8 @@ enum Phase {
     Conservative { queue: Duration, rounds: u8 },
     /// It grows as CUBIC says.
     Avoidance(Cubic),
+    /// It is held, to see whether the queue goes.
+    Draining(Drain),
 }
 
 /// The controller of one path.
@@ -76,6 +82,8 @@ struct Discerning {
     losses: Losses,
     /// Packets sent before this say nothing new: the window was cut for them.
     cut_at: Option<Instant>,
+    /// Until then a queue is taken for another's.
+    contested_until: Option<Instant>,
     /// A packet sent after this ends the round trip when it is acknowledged.
     round_began_at: Option<Instant>,
     /// The newest packet of the acknowledgement being read.
@@ -93,6 +101,7 @@ impl Discerning {
             queue: Queue::default(),
             losses: Losses::default(),
             cut_at: None,
+            contested_until: None,
             round_began_at: None,
             newest_acked: None,
             mtu: u64::from(mtu),
@@ -107,6 +116,19 @@ impl Discerning {
         self.cut_at.is_some_and(|cut_at| sent <= cut_at)
     }
 
+    /// A packet has arrived; `rtt` is the smoothed round trip.
+    fn acked(&mut self, now: Instant, sent: Instant, bytes: u64, app_limited: bool, rtt: Duration) {
+        self.newest_acked = self.newest_acked.max(Some(sent));
+        self.losses.on_acked(now, sent, bytes, self.mtu);
+        if app_limited {
+            if let Phase::Avoidance(cubic) = &mut self.phase {
+                cubic.pause();
+            }
+        } else if !self.was_before_cut(sent) {
+            self.grow(now, bytes, rtt);
+        }
+    }
+
     fn grow(&mut self, now: Instant, bytes: u64, rtt: Duration) {
         match &mut self.phase {
             Phase::SlowStart => self.window += bytes,
@@ -116,16 +138,58 @@ impl Discerning {
                 self.window = window as u64;
                 self.fraction = window.fract();
             }
+            Phase::Draining(_) => (),
         }
     }
 
-    /// Looks at the queue at the end of a round trip.
-    fn end_round(&mut self) {
+    /// An acknowledgement was read to its end.
+    fn end_acks(&mut self, now: Instant) {
+        let Some(sent) = self.newest_acked.take() else {
+            return;
+        };
+        self.queue.on_sample(now, sent);
+        if sent >= *self.round_began_at.get_or_insert(now) {
+            self.round_began_at = Some(now);
+            self.phase = self.next_phase(now);
+        }
+    }
+
+    /// What a round trip leads to.
+    fn next_phase(&mut self, now: Instant) -> Phase {
+        match self.phase {
+            Phase::SlowStart | Phase::Conservative { .. } => self.next_of_slow_start(),
+            Phase::Avoidance(cubic) => {
+                let contested = self.contested_until.is_some_and(|until| now < until);
+                let drain = Drain::begin(&self.queue, cubic, self.window, self.mtu);
+                match drain.filter(|_| !contested) {
+                    Some(drain) => {
+                        self.window = drain.hold().max(self.min_window());
+                        Phase::Draining(drain)
+                    }
+                    None => Phase::Avoidance(cubic),
+                }
+            }
+            Phase::Draining(mut drain) => match drain.end_round(&self.queue) {
+                Shown::Nothing => Phase::Draining(drain),
+                Shown::Ours => {
+                    self.window = drain.path.max(self.min_window());
+                    Phase::Avoidance(Cubic::from_slow_start(self.window))
+                }
+                Shown::Anothers => {
+                    self.contested_until = Some(drain::contested_until(now));
+                    self.window = drain.window;
+                    Phase::Avoidance(drain.cubic)
+                }
+            },
+        }
+    }
+
+    fn next_of_slow_start(&self) -> Phase {
         let (low, high) = SLOW_START_QUEUE;
         let limit = (self.queue.least().unwrap_or_default() / 8).clamp(low, high);
         let queue = self.queue.now();
-        self.phase = match self.phase {
-            Phase::SlowStart | Phase::Conservative { .. } if self.window >= self.threshold => {
+        match self.phase {
+            _ if self.window >= self.threshold => {
                 Phase::Avoidance(Cubic::from_slow_start(self.window))
             }
             Phase::SlowStart if queue >= limit => Phase::Conservative { queue, rounds: 1 },
@@ -137,18 +201,33 @@ impl Discerning {
                 queue,
                 rounds: rounds + 1,
             },
-            Phase::SlowStart => Phase::SlowStart,
-            Phase::Avoidance(cubic) => Phase::Avoidance(cubic),
-        };
+            phase @ (Phase::SlowStart | Phase::Avoidance(_) | Phase::Draining(_)) => phase,
+        }
+    }
+
+    /// So much is lost; `sent` is when the last of it was.
+    fn lost(&mut self, now: Instant, sent: Instant, is_persistent: bool, bytes: u64) {
+        if !self.was_before_cut(sent) {
+            self.losses.on_lost(bytes);
+            // No bytes lost is a mark of congestion by the network (ECN).
+            if bytes == 0 || self.queue.was_full(sent) || self.losses.are_too_many(self.mtu) {
+                self.cut(now);
+            }
+        }
+        if is_persistent {
+            self.window = self.min_window();
+            self.phase = Phase::SlowStart;
+        }
     }
 
     fn cut(&mut self, now: Instant) {
-        let last = match &self.phase {
-            Phase::Avoidance(cubic) => Some(cubic),
-            Phase::SlowStart | Phase::Conservative { .. } => None,
+        let (window, last) = match &self.phase {
+            Phase::SlowStart | Phase::Conservative { .. } => (self.window, None),
+            Phase::Avoidance(cubic) => (self.window, Some(cubic)),
+            Phase::Draining(drain) => (drain.window, Some(&drain.cubic)),
         };
-        let cubic = Cubic::after_congestion(self.window, self.mtu, last);
-        self.window = ((self.window as f64 * BETA) as u64).max(self.min_window());
+        let cubic = Cubic::after_congestion(window, self.mtu, last);
+        self.window = ((window as f64 * BETA) as u64).max(self.min_window());
         self.threshold = self.window;
         self.phase = Phase::Avoidance(cubic);
         self.cut_at = Some(now);
@@ -165,26 +244,11 @@ impl Controller for Discerning {
         app_limited: bool,
         rtt: &RttEstimator,
     ) {
-        self.newest_acked = self.newest_acked.max(Some(sent));
-        self.losses.on_acked(now, sent, bytes, self.mtu);
-        if app_limited {
-            if let Phase::Avoidance(cubic) = &mut self.phase {
-                cubic.pause();
-            }
-        } else if !self.was_before_cut(sent) {
-            self.grow(now, bytes, rtt.get());
-        }
+        self.acked(now, sent, bytes, app_limited, rtt.get());
     }
 
     fn on_end_acks(&mut self, now: Instant, _in_flight: u64, _app_limited: bool, _: Option<u64>) {
-        let Some(sent) = self.newest_acked.take() else {
-            return;
-        };
-        self.queue.on_sample(now, sent);
-        if sent >= *self.round_began_at.get_or_insert(now) {
-            self.round_began_at = Some(now);
-            self.end_round();
-        }
+        self.end_acks(now);
     }
 
     fn on_congestion_event(
@@ -194,18 +258,7 @@ impl Controller for Discerning {
         is_persistent_congestion: bool,
         lost_bytes: u64,
     ) {
-        if !self.was_before_cut(sent) {
-            self.losses.on_lost(lost_bytes);
-            // No bytes lost is a mark of congestion by the network (ECN).
-            let told = lost_bytes == 0;
-            if told || self.queue.was_full(sent) || self.losses.are_too_many(self.mtu) {
-                self.cut(now);
-            }
-        }
-        if is_persistent_congestion {
-            self.window = self.min_window();
-            self.phase = Phase::SlowStart;
-        }
+        self.lost(now, sent, is_persistent_congestion, lost_bytes);
     }
 
     fn on_mtu_update(&mut self, new_mtu: u16) {
@@ -229,3 +282,6 @@ impl Controller for Discerning {
         self
     }
 }
+
+#[cfg(test)]
+mod tests;

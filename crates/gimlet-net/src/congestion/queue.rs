@@ -115,6 +115,13 @@ impl Queue {
             .map_or(Duration::ZERO, |block| self.above_least(block))
     }
 
+    /// How long packets waited at least in the last round trip: the part of the queue that stays.
+    pub(super) fn standing(&self) -> Duration {
+        let last = self.blocks.iter().rev().take(BLOCKS_PER_ROUND as usize);
+        let shortest = last.map(|block| self.above_least(block)).min();
+        shortest.unwrap_or_default()
+    }
+
     /// Whether the queue was about as full as it gets when a packet left that was lost.
     pub(super) fn was_full(&self, sent: Instant) -> bool {
         let (Some(least), Some(most)) = (self.least(), self.most.value(Duration::max)) else {
