@@ -81,9 +81,10 @@ pub(crate) fn stage_and_reason(error: &ConnectError) -> (&'static str, &'static 
 
 fn sign_in_status(error: &SignInError) -> Status {
     match error {
-        SignInError::NoServer => Status::Usage,
+        SignInError::NoServer | SignInError::ProxySetting(_) => Status::Usage,
         SignInError::Unresolved { .. }
         | SignInError::Unreachable { .. }
+        | SignInError::Proxy(_)
         | SignInError::ShuttingDown
         | SignInError::Lost { .. } => Status::Unreachable,
         SignInError::WrongKey { .. }

@@ -33,6 +33,7 @@ use tokio_tungstenite::tungstenite::Message;
 mod carry;
 mod connect;
 mod inbox;
+mod listen;
 mod outbox;
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ mod tests;
 pub use carry::{End, Incoming, carry};
 pub use connect::{Destination, TunnelError};
 pub use inbox::{Inbox, Received, inbox};
+pub use listen::listen;
 pub use outbox::{Budget, Outbox};
 
 /// Bytes that may wait to be sent: at 100 Mbit/s what leaves in 80 ms. More would only make packets

@@ -23,6 +23,9 @@ pub const LENGTH_LEN: usize = 2;
 /// `fd74:6c73::/32`, "tls" in the locally assigned block (RFC 4193). Never sent on a wire.
 const PREFIX: [u8; 4] = [0xfd, b't', b'l', b's'];
 
+/// Stands for a server whose address only a proxy knows. No tunnel gets it.
+pub const NOWHERE: Ipv6Addr = Ipv6Addr::new(0xfd74, 0x6c73, 0, 0, 0, 0, 0, 0);
+
 /// Bytes that say from where a tunnel comes: with the prefix, the 56 bits by which limits tell
 /// senders over IPv6 apart.
 pub const ORIGIN_LEN: usize = 3;

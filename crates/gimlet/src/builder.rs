@@ -1,12 +1,13 @@
 //! Configures an endpoint and starts its tasks.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use gimlet_net::identity::Identity;
 use gimlet_net::path::PathSocket;
+use gimlet_net::proxy::Proxy;
 use gimlet_net::tls::{Credential, TlsError};
 use gimlet_net::transport;
 use gimlet_proto::address::ServerAddress;
@@ -25,6 +26,9 @@ use crate::policy::AcceptPolicy;
 
 /// Events a slow listener may fall behind by.
 const MAX_EVENTS: usize = 256;
+
+/// Answers of STUN servers that a control session on a tunnel may be behind; it asks again.
+const MAX_STUN_ANSWERS: usize = 16;
 
 /// Commands waiting for the engine; callers wait when it is full.
 const MAX_COMMANDS: usize = 256;
@@ -48,6 +52,7 @@ pub struct Builder {
     leaves_router_alone: bool,
     keeps_outcomes: bool,
     skips_search: bool,
+    proxy: Option<Proxy>,
 }
 
 impl Builder {
@@ -125,6 +130,13 @@ impl Builder {
         self
     }
 
+    /// Sets the HTTP proxy through which servers are reached where UDP is blocked. Default: the one that
+    /// the environment names (`https_proxy`, `all_proxy`, `no_proxy`), or none.
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.proxy = Some(proxy);
+        self
+    }
+
     /// Sets other sockets than the operating system's. Default: [`Network::system`].
     pub fn network(mut self, network: Network) -> Self {
         self.network = Some(network);
@@ -179,6 +191,9 @@ impl Builder {
             maps_port,
             port_mapping: watch::Sender::default(),
             skips_search: self.skips_search,
+            proxy: self.proxy,
+            udp_is_silent: AtomicBool::new(false),
+            stun_answers: broadcast::Sender::new(MAX_STUN_ANSWERS),
             report_outcomes: !self.keeps_outcomes,
             nat: watch::Sender::default(),
             report: watch::Sender::default(),

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use gimlet_proto::candidate::{Candidate, CandidateKind, MAX_CANDIDATES};
 use gimlet_proto::traversal::{Family, SocketId};
+use gimlet_proto::tunnel::is_tunnel;
 
 /// Our own addresses, a socket each: every interface address with the port of the socket of its
 /// family. A socket bound to one address has that one only.
@@ -42,6 +43,7 @@ pub(crate) fn announced(
     let reflexive = seen
         .iter()
         .filter(|seen| !local.iter().any(|(_, own)| *own == seen.1))
+        .filter(|seen| !is_tunnel(seen.1))
         .map(|&(_, addr)| Candidate {
             kind: CandidateKind::ServerReflexive,
             addr,
@@ -116,6 +118,12 @@ mod tests {
         let candidates = announced(&[], &seen, Some(outside));
         let kinds: Vec<_> = candidates.iter().map(|c| (c.kind, c.addr)).collect();
         assert_eq!(kinds, [(CandidateKind::Mapped, outside)]);
+    }
+
+    #[test]
+    fn where_a_server_sees_a_tunnel_is_not_announced() {
+        let seen = [(SocketId(0), gimlet_proto::tunnel::address([1; 3], [2; 9]))];
+        assert_eq!(announced(&[], &seen, None), []);
     }
 
     #[test]

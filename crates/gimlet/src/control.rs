@@ -7,6 +7,7 @@ use std::time::Duration;
 use gimlet_proto::address::ServerAddress;
 use gimlet_proto::message::{RequestId, ToPeer, ToServer};
 use gimlet_proto::name::Name;
+use gimlet_proto::stun::TransactionId;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -14,6 +15,7 @@ use crate::endpoint::Shared;
 use crate::error::{RequestError, SignInError};
 use crate::event::{EndpointEvent, SignedIn};
 
+mod climb;
 mod dial;
 mod session;
 
@@ -45,6 +47,15 @@ pub(crate) enum ControlState {
     Online(SignedIn),
     /// No; unless the reason is definite, the next attempt is coming.
     Failed(SignInError),
+}
+
+/// Somebody answers a Binding request over UDP.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StunAnswer {
+    pub(crate) from: ServerPlace,
+    pub(crate) transaction: TransactionId,
+    /// Where it sees us.
+    pub(crate) observed: SocketAddr,
 }
 
 /// What the engine hears.
@@ -297,7 +308,7 @@ impl Task {
             }
         };
         match dialled {
-            Ok(control) => self.session(&control, server, started).await,
+            Ok(mut control) => self.session(&mut control, server, started).await,
             Err(error) => End::Failed(error),
         }
     }
@@ -317,6 +328,14 @@ impl Task {
 async fn stop(stopped: &mut watch::Receiver<bool>) {
     // An error means that every `Control` is gone, which says the same.
     let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// Waits until then; for ever, if that is never.
+async fn sleep_until(at: Option<std::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Waits until this host's network changes.

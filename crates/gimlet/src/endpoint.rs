@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use gimlet_net::path::{CountersSnapshot, PathSocket};
 use gimlet_net::port_map::PortMapping;
+use gimlet_net::proxy::Proxy;
 use gimlet_net::tls::Credential;
 use gimlet_net::virtual_addr::VirtualAddr;
 use gimlet_proto::address::ServerAddress;
@@ -24,7 +25,7 @@ use tokio::time::Instant;
 
 use crate::builder::Builder;
 use crate::connection::Connection;
-use crate::control::{Control, ControlState};
+use crate::control::{Control, ControlState, StunAnswer};
 use crate::engine::Command;
 use crate::error::{ConnectError, RequestError, ResolveError, SignInError};
 use crate::event::{EndpointEvent, SignedIn};
@@ -65,6 +66,12 @@ pub(crate) struct Shared {
     pub(crate) maps_port: bool,
     pub(crate) port_mapping: watch::Sender<PortMapping>,
     pub(crate) skips_search: bool,
+    /// `None`: what the environment says.
+    pub(crate) proxy: Option<Proxy>,
+    /// Whether the last server reached was reached over TLS.
+    pub(crate) udp_is_silent: AtomicBool,
+    /// Plain STUN over UDP, for control sessions that would rather use it.
+    pub(crate) stun_answers: broadcast::Sender<StunAnswer>,
     pub(crate) report_outcomes: bool,
     pub(crate) nat: watch::Sender<NatClass>,
     pub(crate) report: watch::Sender<Option<NetReport>>,

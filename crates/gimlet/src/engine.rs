@@ -139,6 +139,8 @@ pub(crate) struct Engine {
     held: Held,
     /// The server we are signed in to.
     server: Option<ServerPlace>,
+    /// Whether it is reached through a tunnel.
+    on_tunnel: bool,
     /// The round trip to it.
     server_rtt: Duration,
     /// What strangers can make us send by naming addresses: see [`CHECKS`].
@@ -187,6 +189,7 @@ impl Engine {
             by_fragment: HashMap::new(),
             held: Held::default(),
             server: None,
+            on_tunnel: false,
             server_rtt: Duration::ZERO,
             checks: Bucket::default(),
             searches: Searches::new(),
@@ -318,6 +321,7 @@ impl Engine {
     fn handle_stun(&mut self, via: Via, datagram: &[u8], now: Instant) {
         let (route, entry) = match via {
             Via::Direct { socket, remote } => {
+                self.pass_on_answer(socket, remote, datagram);
                 if self.handle_lookout(socket, remote, datagram, now) {
                     return;
                 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
+use gimlet_net::proxy::{ParseProxyError, ProxyError};
 use gimlet_net::tls::TlsError;
 
 /// Why [`Builder::bind`](crate::Builder::bind) failed. The caller or the host is at fault.
@@ -30,12 +31,19 @@ pub enum SignInError {
     },
     /// Nothing answers there.
     #[error(
-        "no answer from the server at {addr}; check that it runs, and that UDP to it is not blocked"
+        "no answer from the server at {addr}; check that it runs, and that a firewall lets UDP \
+         or TCP to it pass"
     )]
     Unreachable {
         /// Where.
         addr: SocketAddr,
     },
+    /// UDP is blocked, and the proxy does not help.
+    #[error("no answer over UDP, and {0}")]
+    Proxy(ProxyError),
+    /// UDP is blocked, and which proxy to use cannot be told.
+    #[error("no answer over UDP, and the proxy's setting cannot be used: {0}")]
+    ProxySetting(#[from] ParseProxyError),
     /// Somebody answers with another key, or with a certificate that no trusted root vouches for.
     #[error(
         "the server at {addr} does not hold the expected key; compare with the line `gimlet serve` \
@@ -106,6 +114,8 @@ impl SignInError {
             | Self::SignedOut => true,
             Self::Unresolved { .. }
             | Self::Unreachable { .. }
+            | Self::Proxy(_)
+            | Self::ProxySetting(_)
             | Self::Busy
             | Self::ShuttingDown
             | Self::Lost { .. } => false,

@@ -11,13 +11,24 @@ use gimlet_proto::stats::Attempt;
 use crate::error::{CloseReason, SignInError};
 use crate::peer::Path;
 
+/// What a control session goes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// UDP.
+    Udp,
+    /// TLS over TCP: there was no answer over UDP. Left by itself when there is.
+    Tls,
+}
+
 /// A control session that has begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedIn {
-    /// Where the server sees this endpoint.
+    /// Where the server sees this endpoint. Over TLS, an address that means nothing elsewhere.
     pub observed: SocketAddr,
     /// Where the server is.
     pub server: SocketAddr,
+    /// How its packets get there.
+    pub transport: Transport,
     /// The name held.
     pub name: Option<Name>,
     /// How long the server keeps this sign-in without hearing from us.

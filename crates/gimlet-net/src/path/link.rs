@@ -66,6 +66,16 @@ impl Target {
         }
     }
 
+    /// From where QUIC comes straight.
+    pub(super) fn place(self) -> Option<(SocketId, SocketAddr)> {
+        match self {
+            Self::Direct { socket, remote } | Self::Server { socket, remote } => {
+                Some((socket, remote))
+            }
+            Self::Relay { .. } => None,
+        }
+    }
+
     pub(super) fn direct(self) -> Option<Route> {
         match self {
             Self::Direct { socket, remote } => Some(Route::Direct { socket, remote }),

@@ -16,7 +16,8 @@ use super::{Link, PathSocket, Report, Target, Via};
 use crate::virtual_addr::VirtualAddr;
 
 impl PathSocket {
-    /// When QUIC last came over the selected direct path of `link`, if ever.
+    /// When QUIC last came over the selected direct path of `link`, or, for a server's, from where its
+    /// target is, if ever.
     pub fn heard_at(&self, link: &Link) -> Option<std::time::Instant> {
         self.clock.instant(link.heard_at())
     }
@@ -165,11 +166,7 @@ impl PathSocket {
     fn note_direct(&self, socket: SocketId, from: SocketAddr, bytes: usize, link: &Arc<Link>) {
         self.counters.direct_bytes_received.add(bytes as u64);
         self.note_flow(link, bytes);
-        if link.target()
-            == Some(Target::Direct {
-                socket,
-                remote: from,
-            })
+        if link.target().and_then(Target::place) == Some((socket, from))
             && link.note_heard(self.clock.now())
         {
             let route = Route::Direct {

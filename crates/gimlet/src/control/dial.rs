@@ -1,11 +1,17 @@
-//! Finds a server and shakes hands with it, over whichever address family answers first.
+//! Finds a server and shakes hands with it: over UDP, over whichever address family answers first, and
+//! where nothing comes back, over TLS.
+//!
+//! UDP has a head start. A tunnel is only made where not one packet of the server's came over UDP until
+//! then, and from there on the two race: nobody waits for a firewall to have dropped everything.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gimlet_net::path::{Link, Target};
-use gimlet_net::{tls, transport};
+use gimlet_net::{tls as keys, transport};
 use gimlet_proto::address::ServerAddress;
 use gimlet_proto::traversal::SocketId;
 use quinn::crypto::rustls::QuicClientConfig;
@@ -15,6 +21,10 @@ use tokio::task::JoinSet;
 use crate::endpoint::Shared;
 use crate::error::SignInError;
 
+mod tls;
+
+pub(crate) use tls::OpenTunnel;
+
 /// Addresses tried of one host name.
 const MAX_ADDRESSES: usize = 4;
 
@@ -23,6 +33,13 @@ const STAGGER: Duration = Duration::from_millis(250);
 
 /// How long a handshake may take: several repeats of its first flight.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Head start of UDP over TLS. A first flight that was lost is repeated after 300 ms; round trips of
+/// more than half a second make a tunnel as well, which then loses by as much.
+const HEAD_START: Duration = Duration::from_millis(500);
+
+/// The same where UDP had no answer the last time.
+const SHORT_HEAD_START: Duration = Duration::from_millis(100);
 
 /// A server, as one of our sockets reaches it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,13 +52,48 @@ pub(crate) struct ServerPlace {
 pub(crate) struct Dialled {
     pub(crate) connection: quinn::Connection,
     pub(crate) place: ServerPlace,
-    _link: ServerLink,
+    /// Where it is over UDP, whether it answers there or not.
+    pub(crate) places: Vec<ServerPlace>,
+    /// What it goes through, where it does.
+    pub(crate) tunnel: Option<OpenTunnel>,
+    link: ServerLink,
+}
+
+impl Dialled {
+    /// Sends to the server there from now on, and takes what comes from there.
+    pub(crate) fn redirect(&self, place: ServerPlace) {
+        let ServerLink { shared, link } = &self.link;
+        shared.socket.add_server(place.socket, place.addr, link);
+        link.set_target(Target::Server {
+            socket: place.socket,
+            remote: place.addr,
+        });
+    }
+
+    /// When the server was last heard where we send to.
+    pub(crate) fn heard_at(&self) -> Option<std::time::Instant> {
+        self.link.shared.socket.heard_at(&self.link.link)
+    }
 }
 
 /// The link of one attempt, removed with it: also when another address was faster.
 struct ServerLink {
     shared: Arc<Shared>,
     link: Arc<Link>,
+}
+
+impl ServerLink {
+    fn new(shared: &Arc<Shared>, place: ServerPlace) -> Self {
+        let link = Link::new(shared.next_addr());
+        link.set_target(Target::Server {
+            socket: place.socket,
+            remote: place.addr,
+        });
+        shared.socket.add_link(&link);
+        shared.socket.add_server(place.socket, place.addr, &link);
+        let shared = shared.clone();
+        Self { shared, link }
+    }
 }
 
 impl Drop for ServerLink {
@@ -86,23 +138,103 @@ pub(crate) async fn places(
     }
 }
 
-/// Connects to the first of a server's addresses that answers.
+/// Connects to a server: to the first of its addresses that answers, over UDP if it does there.
 pub(crate) async fn dial(
     shared: &Arc<Shared>,
     server: &ServerAddress,
 ) -> Result<Dialled, SignInError> {
-    let places = places(shared, server).await?;
-    let name = server
-        .key
-        .map_or_else(|| server.host.clone(), tls::pinned_server_name);
+    let found = places(shared, server).await;
+    let places = found.clone().unwrap_or_default();
+    let way = tls::Way::new(shared, server, &places);
+    let links: Vec<_> = places
+        .iter()
+        .map(|&place| ServerLink::new(shared, place))
+        .collect();
+    let watched: Vec<_> = links.iter().map(|link| link.link.clone()).collect();
+    let is_silent = || {
+        let mut heard = watched.iter().map(|link| shared.socket.heard_at(link));
+        heard.all(|at| at.is_none())
+    };
+    let failed = found.err();
+    let mut udp = pin!(async {
+        match failed {
+            Some(error) => Err(error),
+            None => over_udp(shared, server, &places, links).await,
+        }
+    });
+
+    let head_start = match shared.udp_is_silent.load(Ordering::Relaxed) {
+        true => SHORT_HEAD_START,
+        false => HEAD_START,
+    };
+    let mut early = tokio::time::timeout(head_start, &mut udp).await.ok();
+    if early.is_none() && !is_silent() {
+        early = Some(udp.as_mut().await);
+    }
+    let dialled = match (early, way) {
+        (Some(Ok(dialled)), _) => Ok(dialled),
+        // No other way would make it right.
+        (Some(Err(error)), _) if error.is_definite() => Err(error),
+        (Some(Err(error)), Ok(None)) => Err(error),
+        (Some(Err(_)), Err(error)) => Err(error),
+        (Some(Err(error)), Ok(Some(way))) => way.dial().await.map_err(|tls| telling(error, tls)),
+        (None, Ok(None)) => udp.await,
+        (None, Err(tls)) => udp.await.map_err(|error| telling(error, tls)),
+        (None, Ok(Some(way))) => {
+            tracing::debug!(host = server.host, "no answer over UDP; trying TLS");
+            let mut tunnel = pin!(way.dial());
+            tokio::select! {
+                dialled = &mut udp => match dialled {
+                    Err(error) if !error.is_definite() => {
+                        tunnel.await.map_err(|tls| telling(error, tls))
+                    }
+                    dialled => dialled,
+                },
+                dialled = &mut tunnel => match dialled {
+                    Err(tls) => udp.await.map_err(|error| telling(error, tls)),
+                    dialled => dialled,
+                },
+            }
+        }
+    };
+    let dialled = dialled?;
+    let is_silent = dialled.tunnel.is_some();
+    shared.udp_is_silent.store(is_silent, Ordering::Relaxed);
+    let places = places.clone();
+    Ok(Dialled { places, ..dialled })
+}
+
+/// Which of two errors says more: over UDP, and over TLS.
+fn telling(udp: SignInError, tls: SignInError) -> SignInError {
+    match (&udp, &tls) {
+        (_, SignInError::Proxy(_) | SignInError::ProxySetting(_)) => tls,
+        _ if tls.is_definite() && !udp.is_definite() => tls,
+        _ => udp,
+    }
+}
+
+async fn over_udp(
+    shared: &Arc<Shared>,
+    server: &ServerAddress,
+    places: &[ServerPlace],
+    links: Vec<ServerLink>,
+) -> Result<Dialled, SignInError> {
     let mut attempts = JoinSet::new();
-    for (nth, place) in places.into_iter().enumerate() {
-        let (shared, server, name) = (shared.clone(), server.clone(), name.clone());
+    for (nth, (&place, link)) in places.iter().zip(links).enumerate() {
+        let (shared, server) = (shared.clone(), server.clone());
         attempts.spawn(async move {
             tokio::time::sleep(STAGGER * nth as u32).await;
-            shake_hands(&shared, &server, &name, place).await
+            shake_hands(&shared, &server, place, link).await
         });
     }
+    first(attempts, server).await
+}
+
+/// The first attempt that succeeds, or what failed worst.
+async fn first(
+    mut attempts: JoinSet<Result<Dialled, SignInError>>,
+    server: &ServerAddress,
+) -> Result<Dialled, SignInError> {
     let mut failure = SignInError::Unresolved {
         host: server.host.clone(),
     };
@@ -120,25 +252,16 @@ pub(crate) async fn dial(
 async fn shake_hands(
     shared: &Arc<Shared>,
     server: &ServerAddress,
-    name: &str,
     place: ServerPlace,
+    link: ServerLink,
 ) -> Result<Dialled, SignInError> {
-    let link = Link::new(shared.next_addr());
-    link.set_target(Target::Server {
-        socket: place.socket,
-        remote: place.addr,
-    });
-    shared.socket.add_link(&link);
-    shared.socket.add_server(place.socket, place.addr, &link);
-    let link = ServerLink {
-        shared: shared.clone(),
-        link,
-    };
     let protocol = |detail: String| SignInError::Protocol {
         addr: place.addr,
         detail,
     };
-
+    let name = server
+        .key
+        .map_or_else(|| server.host.clone(), keys::pinned_server_name);
     let crypto = shared
         .credential
         .control_client(server.key)
@@ -148,7 +271,7 @@ async fn shake_hands(
     config.transport_config(Arc::new(transport::control_transport()));
     let connecting = shared
         .quic
-        .connect_with(config, link.link.addr().to_socket_addr(), name)
+        .connect_with(config, link.link.addr().to_socket_addr(), &name)
         .map_err(|e| protocol(e.to_string()))?;
     let connection = match tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting).await {
         Ok(Ok(connection)) => connection,
@@ -158,7 +281,9 @@ async fn shake_hands(
     Ok(Dialled {
         connection,
         place,
-        _link: link,
+        places: Vec::new(),
+        tunnel: None,
+        link,
     })
 }
 

@@ -1,6 +1,8 @@
 //! One control session: sign-in first, then messages both ways until it ends.
 
 use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gimlet_proto::address::ServerAddress;
@@ -9,14 +11,16 @@ use gimlet_proto::message::{
     ToServer,
 };
 use gimlet_proto::rendezvous::CloseReason;
+use gimlet_proto::stun;
 use gimlet_proto::wire::{self, DecodeError};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::dial::Dialled;
-use super::{ControlEvent, ControlState, End, Outgoing, Task, stop};
+use super::climb::{Action, Climb};
+use super::dial::{Dialled, OpenTunnel};
+use super::{ControlEvent, ControlState, End, Outgoing, StunAnswer, Task, sleep_until, stop};
 use crate::error::SignInError;
-use crate::event::{EndpointEvent, SignedIn};
+use crate::event::{EndpointEvent, SignedIn, Transport};
 
 /// The sign-in is the first request.
 const SIGN_IN: RequestId = 0;
@@ -43,7 +47,7 @@ const READ: usize = 16 * 1024;
 
 struct Session<'a> {
     task: &'a mut Task,
-    control: &'a Dialled,
+    control: &'a mut Dialled,
     send: quinn::SendStream,
     reader: wire::Reader,
     pending: HashMap<RequestId, oneshot::Sender<ToPeer>>,
@@ -53,6 +57,10 @@ struct Session<'a> {
     refresh_at: Option<Instant>,
     lease: Duration,
     probe: Option<Probe>,
+    /// The way from a tunnel to UDP.
+    climb: Climb,
+    /// What was last said to everybody.
+    said: Option<(SignedIn, Vec<u16>)>,
 }
 
 /// The server is asked whether it still answers.
@@ -67,7 +75,7 @@ struct Probe {
 impl Task {
     pub(super) async fn session(
         &mut self,
-        control: &Dialled,
+        control: &mut Dialled,
         server: &ServerAddress,
         started: Instant,
     ) -> End {
@@ -83,10 +91,17 @@ impl Task {
             reachable: self.config.reachable,
             software: self.config.software.clone(),
         };
+        let connection = control.connection.clone();
+        let climb = match control.tunnel {
+            Some(_) => Climb::new(control.places.clone(), Instant::now().into_std()),
+            None => Climb::off(),
+        };
         let mut session = Session {
             lease: self.config.lease,
             task: self,
             control,
+            climb,
+            said: None,
             send,
             reader: wire::Reader::default(),
             pending: HashMap::new(),
@@ -99,7 +114,7 @@ impl Task {
             Ok(()) => session.run(recv).await,
             Err(end) => end,
         };
-        control.connection.close(0u8.into(), b"");
+        connection.close(0u8.into(), b"");
         end
     }
 }
@@ -112,10 +127,19 @@ impl Session<'_> {
         let mut stopped = self.task.stopped.clone();
         let mut moved = self.task.moved.clone();
         moved.mark_unchanged();
+        let mut answers = self.task.shared.stun_answers.subscribe();
+        let tunnel = self.control.tunnel.as_ref().map(OpenTunnel::ended);
+        let mut tunnel = pin!(async move {
+            match tunnel {
+                Some(ended) => ended.await,
+                None => std::future::pending().await,
+            }
+        });
         loop {
             let signed_in = self.refresh_at.is_some();
             let refresh_at = self.refresh_at.unwrap_or(sign_in_by);
             let probe_at = self.probe.map_or(refresh_at, |probe| probe.repeat_at);
+            let climb_at = self.climb.poll_timeout(Instant::now().into_std());
             let ended = tokio::select! {
                 read = recv.read(&mut buffer) => match read {
                     Ok(Some(count)) => self.read(&buffer[..count]).await,
@@ -127,7 +151,18 @@ impl Session<'_> {
                     None => Err(self.goodbye().await),
                 },
                 () = stop(&mut stopped) => Err(self.goodbye().await),
-                Ok(()) = moved.changed(), if signed_in => self.begin_probe().await,
+                Ok(()) = moved.changed(), if signed_in => {
+                    self.climb.restart(Instant::now().into_std());
+                    self.begin_probe().await
+                }
+                () = &mut tunnel, if self.control.tunnel.is_some() => self.tunnel_ended(),
+                answer = answers.recv(), if climb_at.is_some() => {
+                    self.answered(answer.ok());
+                    self.climb().await
+                }
+                () = sleep_until(climb_at), if signed_in && climb_at.is_some() => {
+                    self.climb().await
+                }
                 () = tokio::time::sleep_until(probe_at), if self.probe.is_some() => {
                     self.repeat_probe().await
                 }
@@ -169,17 +204,27 @@ impl Session<'_> {
         let signed_in = SignedIn {
             observed: message.observed,
             server: self.control.place.addr,
+            transport: match self.control.tunnel {
+                Some(_) => Transport::Tls,
+                None => Transport::Udp,
+            },
             name: message.name,
             lease: self.lease,
             elapsed: self.started.elapsed(),
             clock_ahead_s: self.task.shared.network.clock_ahead_s(message.time_s),
         };
+        self.say(signed_in, message.stun_ports).await
+    }
+
+    /// Tells everybody that we are signed in, and how.
+    async fn say(&mut self, signed_in: SignedIn, stun_ports: Vec<u16>) -> Result<(), End> {
         let event = ControlEvent::Online {
             server: self.control.place,
-            stun_ports: message.stun_ports,
-            observed: message.observed,
+            stun_ports: stun_ports.clone(),
+            observed: signed_in.observed,
             rtt: self.control.connection.min_rtt(),
         };
+        self.said = Some((signed_in.clone(), stun_ports));
         // The engine first: whoever sees `Online` may connect at once.
         self.event(event).await?;
         self.task
@@ -283,6 +328,74 @@ impl Session<'_> {
 
     fn heard(&self) -> u64 {
         self.control.connection.stats().udp_rx.datagrams
+    }
+
+    fn tunnel_ended(&mut self) -> Result<(), End> {
+        let was_in_use =
+            Some(self.control.place.socket) == self.control.tunnel.as_ref().map(OpenTunnel::id);
+        self.control.tunnel = None;
+        match was_in_use {
+            true => Err(End::Failed(SignInError::Lost {
+                detail: "the TLS connection ended".to_owned(),
+            })),
+            // It was only kept for a moment.
+            false => Ok(()),
+        }
+    }
+
+    fn answered(&mut self, answer: Option<StunAnswer>) {
+        // What was missed is asked again.
+        if let Some(answer) = answer {
+            let (from, seen) = (answer.from, answer.observed);
+            let now = Instant::now().into_std();
+            self.climb
+                .handle_answer(from, answer.transaction, seen, now);
+        }
+    }
+
+    /// Does what there is to do on the way to UDP.
+    async fn climb(&mut self) -> Result<(), End> {
+        let now = Instant::now().into_std();
+        let heard_at = self.control.heard_at();
+        self.climb.handle_timeout(heard_at, &mut rand::random, now);
+        while let Some(action) = self.climb.poll_action() {
+            match action {
+                Action::Ask { place, transaction } => {
+                    let request = stun::encode_binding_request(transaction);
+                    let paths = &self.task.shared.socket;
+                    paths.send_plain(place.socket, place.addr, &request);
+                }
+                Action::Move(place) => {
+                    tracing::debug!(addr = %place.addr, "UDP answers; moving there");
+                    self.control.redirect(place);
+                    self.begin_probe().await?;
+                }
+                Action::Moved { place, observed } => {
+                    tracing::info!(addr = %place.addr, "moved from TLS to UDP");
+                    self.control.place = place;
+                    self.task
+                        .shared
+                        .udp_is_silent
+                        .store(false, Ordering::Relaxed);
+                    if let Some((before, stun_ports)) = self.said.take() {
+                        let signed_in = SignedIn {
+                            observed,
+                            server: place.addr,
+                            transport: Transport::Udp,
+                            ..before
+                        };
+                        self.say(signed_in, stun_ports).await?;
+                    }
+                }
+                Action::Return => {
+                    tracing::debug!("UDP carries nothing more; staying with TLS");
+                    self.control.redirect(self.control.place);
+                    self.begin_probe().await?;
+                }
+                Action::Close => self.control.tunnel = None,
+            }
+        }
+        Ok(())
     }
 
     /// Any message refreshes the lease; this one says something as well.

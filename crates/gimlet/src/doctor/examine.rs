@@ -118,7 +118,7 @@ impl<T: FnMut(&Fact)> Examination<'_, T> {
             Ok(_) | Err(_) => TcpAnswer::NotTried,
         };
         let answered = match &signed_in {
-            Ok(signed_in) => Ok((signed_in.server, ms(signed_in.elapsed))),
+            Ok(to) => Ok((to.server, to.transport, ms(to.elapsed))),
             Err(error) => Err(error),
         };
         self.find(Fact::Server(ServerFact::new(answered, stun, tcp)));

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::Words;
 use crate::error::SignInError;
+use crate::event::Transport;
 
 /// What a silent server's machine says to a TCP connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -31,6 +32,18 @@ pub enum ServerFact {
         ms: Option<f64>,
         /// Whether it says where it sees us, too.
         stun: bool,
+    },
+    /// It answers over TLS only.
+    BlocksUdp {
+        /// Where.
+        addr: SocketAddr,
+        /// From the first packet to its word.
+        ms: f64,
+    },
+    /// Nothing comes back over UDP, and the proxy does not help.
+    Proxy {
+        /// What is wrong.
+        detail: String,
     },
     /// Its name has no address.
     Unresolved {
@@ -66,13 +79,16 @@ pub enum ServerFact {
 impl ServerFact {
     /// Judges how signing in ended. `stun`: whether any server answered STUN.
     pub(super) fn new(
-        signed_in: Result<(SocketAddr, f64), &SignInError>,
+        signed_in: Result<(SocketAddr, Transport, f64), &SignInError>,
         stun: bool,
         tcp: TcpAnswer,
     ) -> Self {
         let answers = |addr, ms| Self::Answers { addr, ms, stun };
         match signed_in {
-            Ok((addr, ms)) => answers(Some(addr), Some(ms)),
+            Ok((addr, Transport::Udp, ms)) => answers(Some(addr), Some(ms)),
+            Ok((addr, Transport::Tls, ms)) => Self::BlocksUdp { addr, ms },
+            Err(SignInError::Proxy(error)) => Self::proxy(error),
+            Err(SignInError::ProxySetting(error)) => Self::proxy(error),
             Err(SignInError::Unresolved { host }) => Self::Unresolved { host: host.clone() },
             Err(&SignInError::Unreachable { addr }) => match stun {
                 true => Self::NoHandshake { addr },
@@ -98,6 +114,12 @@ impl ServerFact {
         }
     }
 
+    fn proxy(error: &dyn std::error::Error) -> Self {
+        Self::Proxy {
+            detail: error.to_string(),
+        }
+    }
+
     pub(super) fn words(&self) -> Words {
         match self {
             Self::Answers { addr, ms, stun } => {
@@ -112,6 +134,15 @@ impl ServerFact {
                     ),
                 }
             }
+            Self::BlocksUdp { addr, ms } => Words::notice(
+                format!("UDP is blocked; connected to {addr} over TLS after {ms:.0} ms."),
+                "it works, but everything goes through the server, and waits for what is lost; ask \
+                 for UDP to be let out to the server's port",
+            ),
+            Self::Proxy { detail } => Words::bad(
+                format!("Nothing comes back over UDP, and {detail}."),
+                "check the proxy's setting (--proxy, or https_proxy in the environment)",
+            ),
             Self::Unresolved { host } => Words::bad(
                 format!("Its name {host} has no address."),
                 "check how the name is written, and that this machine can look up names (DNS)",

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Words;
 use crate::error::SignInError;
-use crate::event::SignedIn;
+use crate::event::{SignedIn, Transport};
 
 /// Found at [`Stage::SignIn`](super::Stage::SignIn).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -14,8 +14,8 @@ pub enum SignInFact {
     SignedIn {
         /// The name it knows us by.
         name: Option<String>,
-        /// Where it sees us.
-        observed: std::net::SocketAddr,
+        /// Where it sees us, over UDP.
+        observed: Option<std::net::SocketAddr>,
     },
     /// The token is missing or wrong.
     BadToken,
@@ -42,7 +42,10 @@ impl SignInFact {
         Some(match result {
             Ok(signed_in) => Self::SignedIn {
                 name: signed_in.name.as_ref().map(ToString::to_string),
-                observed: signed_in.observed,
+                observed: match signed_in.transport {
+                    Transport::Udp => Some(signed_in.observed),
+                    Transport::Tls => None,
+                },
             },
             Err(SignInError::BadToken) => Self::BadToken,
             Err(SignInError::NotAllowed) => Self::NotAllowed,
@@ -60,6 +63,8 @@ impl SignInFact {
                 SignInError::NoServer
                 | SignInError::Unresolved { .. }
                 | SignInError::Unreachable { .. }
+                | SignInError::Proxy(_)
+                | SignInError::ProxySetting(_)
                 | SignInError::WrongKey { .. }
                 | SignInError::CertificateDate { .. }
                 | SignInError::Protocol { .. },
@@ -69,10 +74,12 @@ impl SignInFact {
 
     pub(super) fn words(&self) -> Words {
         match self {
-            Self::SignedIn { name, observed } => Words::good(match name {
-                Some(name) => format!("It lets me in as {name} and sees me at {observed}."),
-                None => format!("It lets me in and sees me at {observed}."),
-            }),
+            Self::SignedIn { name, observed } => {
+                let name = name.as_ref().map(|name| format!(" as {name}"));
+                let seen = observed.map(|observed| format!(" and sees me at {observed}"));
+                let (name, seen) = (name.unwrap_or_default(), seen.unwrap_or_default());
+                Words::good(format!("It lets me in{name}{seen}."))
+            }
             Self::BadToken => Words::bad(
                 "It refuses the token.",
                 "paste the whole line that `gimlet serve` printed, up to its last character",

@@ -139,6 +139,7 @@ fn clocks_are_apart_from_two_minutes_on_either_way() {
     let fact = |ahead_s| {
         let addr = "192.0.2.1:7".parse().unwrap();
         ClockFact::new(&Ok(crate::SignedIn {
+            transport: crate::Transport::Udp,
             observed: addr,
             server: addr,
             name: None,

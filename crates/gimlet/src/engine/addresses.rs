@@ -7,13 +7,14 @@ use gimlet_net::interfaces;
 use gimlet_proto::address::ServerAddress;
 use gimlet_proto::candidate::Candidate;
 use gimlet_proto::message::{Candidates, ToServer};
+use gimlet_proto::stun;
 use gimlet_proto::traversal::SocketId;
 use tokio::sync::mpsc;
 
 use super::session::Introduction as Stage;
 use super::{Command, Engine};
 use crate::candidates;
-use crate::control;
+use crate::control::{self, ServerPlace, StunAnswer};
 use crate::endpoint::Shared;
 
 impl Engine {
@@ -35,6 +36,22 @@ impl Engine {
         let mut seen = self.discovery.mapped();
         seen.extend(self.observed);
         candidates::announced(&self.local_addrs(), &seen, self.mapped_addr())
+    }
+
+    /// Tells a control session that is not over UDP who answers there.
+    pub(super) fn pass_on_answer(&self, socket: SocketId, addr: SocketAddr, datagram: &[u8]) {
+        let answers = &self.shared.stun_answers;
+        if !self.on_tunnel || answers.receiver_count() == 0 {
+            return;
+        }
+        if let Some(answer) = stun::decode_binding_response(datagram) {
+            // Nobody listens any more: then nobody needs it.
+            let _ = answers.send(StunAnswer {
+                from: ServerPlace { socket, addr },
+                transaction: answer.transaction,
+                observed: answer.mapped,
+            });
+        }
     }
 
     /// Our own address on a direct path, for people to see.

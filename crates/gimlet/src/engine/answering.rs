@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 use gimlet_net::virtual_addr::VirtualAddr;
 use gimlet_proto::candidate::MAX_CANDIDATES;
 use gimlet_proto::message::{
-    Accept, CloseSession, Introduction, RefuseReason, Refused, Throttled, ToPeer,
-    ToServer,
+    Accept, CloseSession, Introduction, RefuseReason, Refused, Throttled, ToPeer, ToServer,
 };
 use gimlet_proto::nat::MAX_TARGETS;
 use gimlet_proto::secret::SessionId;
 use gimlet_proto::traversal::Role;
+use gimlet_proto::tunnel::is_tunnel;
 
 use super::addresses::with_port;
 use super::session::{Introduction as Stage, Session};
 use super::{Command, Engine, now};
-use crate::control::ControlEvent;
+use crate::control::{ControlEvent, ServerPlace};
 use crate::event::EndpointEvent;
 use crate::policy::{AcceptPolicy, Request};
 
@@ -39,6 +39,12 @@ impl Engine {
             } => {
                 self.server = Some(server);
                 self.server_rtt = rtt;
+                self.on_tunnel = is_tunnel(observed);
+                if self.on_tunnel {
+                    // Where a server sees a tunnel is no place, and STUN through it says nothing.
+                    self.observed = None;
+                    return self.online(server, now);
+                }
                 let before = self.observed.replace((server.socket, observed));
                 let main = (server.socket, server.addr);
                 let others = stun_ports
@@ -57,17 +63,7 @@ impl Engine {
                     targets.truncate(MAX_TARGETS);
                     self.discover(targets);
                 }
-                self.each_entry(|entry| {
-                    entry.session.leg.rebind(now);
-                    if let Stage::Wanted { at, .. } = &mut entry.session.introduction {
-                        *at = now;
-                    }
-                    // What the old server knew may be lost with it; if not, its session still is
-                    // bound and the next bind is answered.
-                    if entry.session.leg.is_gone() && entry.session.introduction == Stage::Agreed {
-                        entry.session.lost_introduction(now);
-                    }
-                });
+                self.online(server, now);
                 self.watch_mapping(server.socket, server.addr, now);
                 if before.is_some_and(|before| before != (server.socket, observed)) {
                     self.moved("the server sees us elsewhere", now);
@@ -83,6 +79,25 @@ impl Engine {
                 self.server = None;
             }
             ControlEvent::Message(message) => self.handle_message(message, now),
+        }
+    }
+
+    /// The sessions' share of being signed in: their legs are bound from where the server is now.
+    fn online(&mut self, server: ServerPlace, now: Instant) {
+        self.each_entry(|entry| {
+            entry.session.leg.rebind(now);
+            if let Stage::Wanted { at, .. } = &mut entry.session.introduction {
+                *at = now;
+            }
+            // What the old server knew may be lost with it; if not, its session still is bound and
+            // the next bind is answered.
+            if entry.session.leg.is_gone() && entry.session.introduction == Stage::Agreed {
+                entry.session.lost_introduction(now);
+            }
+        });
+        let addrs: Vec<_> = self.entries.keys().copied().collect();
+        for addr in addrs {
+            self.use_relay(addr, server);
         }
     }
 

@@ -1,0 +1,173 @@
+//! The TCP port: TLS, HTTP, and the WebSocket that a tunnel is.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::response::Response;
+use axum::routing::any;
+use futures_util::{SinkExt, StreamExt};
+use gimlet_net::tunnel::{Incoming, carry};
+use gimlet_proto::tunnel::{MAX_MESSAGE, PATH};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time;
+use tokio_rustls::TlsAcceptor;
+
+use super::Tunnels;
+use super::entrance::{Entrance, Limits, Pass};
+use crate::config::Config;
+use crate::counters::Counters;
+
+/// How long a TLS handshake may take, and again the request after it. Long enough for a slow
+/// mobile network, short enough that [half-open](super::entrance) ones make room.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a peer may be silent, or not read. Its control session sends something every 4 s.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Longest request head, which ours are far below.
+const MAX_REQUEST: usize = 16 * 1024;
+
+/// Read at once from one tunnel. Memory that every idle one takes.
+const READ_BUFFER: usize = 16 * 1024;
+
+/// Pause after the system could not accept, for want of descriptors mostly.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepts connections and keeps their tasks; dropping [`run`](Self::run) ends every tunnel.
+pub(crate) struct Listener {
+    tcp: TcpListener,
+    tls: TlsAcceptor,
+    tunnels: Arc<Tunnels>,
+    entrance: Entrance,
+    counters: Arc<Counters>,
+}
+
+/// One connection, as the handler of its request sees it.
+#[derive(Clone)]
+struct Visitor {
+    tunnels: Arc<Tunnels>,
+    pass: Arc<Pass>,
+    source: SocketAddr,
+    stop: watch::Receiver<()>,
+}
+
+impl Listener {
+    pub(crate) fn new(
+        tcp: TcpListener,
+        tls: rustls::ServerConfig,
+        tunnels: Arc<Tunnels>,
+        config: &Config,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let limits = Limits {
+            tunnels: config.max_tunnels,
+            per_network: config.max_tunnels_per_network,
+            handshakes: config.max_handshakes,
+        };
+        Self {
+            tcp,
+            tls: TlsAcceptor::from(Arc::new(tls)),
+            tunnels,
+            entrance: Entrance::new(limits),
+            counters,
+        }
+    }
+
+    /// Runs until it is dropped.
+    pub(crate) async fn run(mut self) -> io::Result<()> {
+        let router = Router::<Visitor>::new().route(PATH, any(enter));
+        let (_running, stop) = watch::channel(());
+        let mut tasks = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = self.tcp.accept() => match accepted {
+                    Ok((tcp, source)) => {
+                        let now = time::Instant::now().into_std();
+                        let Some(pass) = self.entrance.enter(source.ip(), now) else {
+                            self.counters.tunnels_refused.one();
+                            continue;
+                        };
+                        let visitor = Visitor {
+                            tunnels: self.tunnels.clone(),
+                            pass: Arc::new(pass),
+                            source,
+                            stop: stop.clone(),
+                        };
+                        let router = router.clone().with_state(visitor);
+                        let (tls, counters) = (self.tls.clone(), self.counters.clone());
+                        tasks.spawn(async move {
+                            if greet(tcp, tls, router).await.is_none() {
+                                counters.tunnels_failed.one();
+                            }
+                        });
+                    }
+                    Err(error) => {
+                        tracing::debug!(%error, "accept failed");
+                        time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                Some(_) = tasks.join_next() => (),
+            }
+        }
+    }
+}
+
+/// The way from a TCP connection to the one request it may make. `None` where it ends before.
+async fn greet(tcp: TcpStream, tls: TlsAcceptor, router: Router) -> Option<()> {
+    // Packets are joined where they wait; the system must not hold them back as well.
+    tcp.set_nodelay(true).ok()?;
+    let shaken = time::timeout(HANDSHAKE_TIMEOUT, tls.accept(tcp)).await;
+    let tls = shaken.ok()?.ok()?;
+    let connection = http1::Builder::new()
+        .keep_alive(false)
+        .max_buf_size(MAX_REQUEST)
+        .timer(TokioTimer::new())
+        .header_read_timeout(HANDSHAKE_TIMEOUT)
+        .serve_connection(TokioIo::new(tls), TowerToHyperService::new(router))
+        .with_upgrades();
+    let served = time::timeout(2 * HANDSHAKE_TIMEOUT, connection).await;
+    served.ok()?.ok()
+}
+
+async fn enter(State(visitor): State<Visitor>, upgrade: WebSocketUpgrade) -> Response {
+    upgrade
+        .read_buffer_size(READ_BUFFER)
+        .max_message_size(MAX_MESSAGE)
+        .max_frame_size(MAX_MESSAGE)
+        .on_upgrade(|websocket| serve(websocket, visitor))
+}
+
+async fn serve(websocket: WebSocket, mut visitor: Visitor) {
+    visitor.pass.arrived();
+    let open = visitor.tunnels.open(visitor.source.ip());
+    tracing::debug!(source = %visitor.source, tunnel = %open.addr, "tunnel opened");
+    let (sink, stream) = websocket.split();
+    let stream = stream.map(|message| message.map(incoming));
+    let sink = sink.with(|bytes| std::future::ready(Ok(Message::Binary(bytes))));
+    let deliver = &open.tunnels.deliver;
+    let carrying = carry(stream, sink, &open.outbox, deliver, open.addr, IDLE_TIMEOUT);
+    tokio::select! {
+        end = carrying => tracing::debug!(tunnel = %open.addr, ?end, "tunnel ended"),
+        // Nothing is ever said: the server has stopped.
+        _ = visitor.stop.changed() => (),
+    }
+}
+
+fn incoming(message: Message) -> Incoming {
+    match message {
+        Message::Binary(bytes) => Incoming::Packets(bytes),
+        Message::Close(_) => Incoming::Close,
+        Message::Ping(_) | Message::Pong(_) => Incoming::Nothing,
+        Message::Text(_) => Incoming::Foreign,
+    }
+}
