@@ -1,6 +1,7 @@
 //! Second stage of the command line: flags win over the environment, the environment over the file.
 
 mod file;
+mod limits;
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -10,6 +11,7 @@ use std::str::FromStr;
 use anyhow::Context as _;
 use etcetera::BaseStrategy as _;
 use gimlet::{Name, PeerId, ServerAddress};
+use gimlet_server::Limits;
 
 use crate::args::{Accept, AcceptArgs, GlobalArgs, ServeArgs};
 use crate::exit::{Failure, Status};
@@ -37,6 +39,8 @@ pub(crate) struct Settings {
     /// Whether the router is asked for a port.
     pub(crate) port_mapping: bool,
     file: File,
+    /// Where `file` was read from, if anywhere.
+    source: Option<PathBuf>,
 }
 
 /// What `serve` works with.
@@ -50,6 +54,7 @@ pub(crate) struct ServeSettings {
     pub(crate) advertise: Option<String>,
     /// Chain and key of the host name's certificate.
     pub(crate) certificate: Option<(PathBuf, PathBuf)>,
+    pub(crate) limits: Limits,
 }
 
 /// Who may sign in to a server.
@@ -73,14 +78,24 @@ pub(crate) struct AcceptSettings {
 impl Settings {
     /// Reads environment and file under the flags.
     pub(crate) fn load(flags: &GlobalArgs, env: Env<'_>) -> Result<Self, Failure> {
-        let file = match flags.config.clone().or_else(|| path(env, "GIMLET_CONFIG")) {
-            Some(named) => File::read(&named).map_err(usage)?,
-            None => match config_dir().map(|dir| dir.join("config.toml")) {
-                Some(default) if default.exists() => File::read(&default).map_err(usage)?,
-                _ => File::default(),
-            },
+        let named = flags.config.clone().or_else(|| path(env, "GIMLET_CONFIG"));
+        let source = named.or_else(|| {
+            let default = config_dir()?.join("config.toml");
+            default.exists().then_some(default)
+        });
+        let file = source.as_deref().map(File::read).transpose();
+        let file = file.map_err(usage)?.unwrap_or_default();
+        let mut settings = Self::resolve(flags, env, file).map_err(usage)?;
+        settings.source = source;
+        Ok(settings)
+    }
+
+    /// The server's limits as the file has them now.
+    pub(crate) fn limits_now(&self) -> anyhow::Result<Limits> {
+        let Some(source) = &self.source else {
+            return Ok(Limits::default());
         };
-        Self::resolve(flags, env, file).map_err(usage)
+        Ok(File::read(source)?.serve.limits.limits())
     }
 
     fn resolve(flags: &GlobalArgs, env: Env<'_>, file: File) -> anyhow::Result<Self> {
@@ -122,6 +137,7 @@ impl Settings {
             report,
             port_mapping,
             file,
+            source: None,
         })
     }
 
@@ -179,6 +195,7 @@ impl Settings {
             entry,
             advertise: flags.advertise.clone().or_else(|| file.advertise.clone()),
             certificate: cert.zip(cert_key),
+            limits: file.limits.limits(),
         })
     }
 

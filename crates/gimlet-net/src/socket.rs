@@ -20,6 +20,48 @@ const KERNEL_BUFFER: usize = 8 << 20;
 ///
 /// Outside a tokio runtime.
 pub fn bind(addr: SocketAddr, dual_stack: bool) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+    let socket = open(addr, dual_stack)?;
+    socket.bind(&addr.into())?;
+    TokioRuntime.wrap_udp_socket(socket.into())
+}
+
+/// Binds several UDP sockets to one address, at least one. The system spreads senders over them, each
+/// sender always to the same one. Systems other than Linux give one socket whatever `count` is: only there
+/// `SO_REUSEPORT` spreads.
+///
+/// # Errors
+///
+/// As [`bind`]: also if another process shares the port in the same way.
+///
+/// # Panics
+///
+/// Outside a tokio runtime.
+pub fn bind_shards(
+    addr: SocketAddr,
+    dual_stack: bool,
+    count: usize,
+) -> io::Result<Vec<Arc<dyn AsyncUdpSocket>>> {
+    let first = open(addr, dual_stack)?;
+    first.bind(&addr.into())?;
+    let mut sockets = vec![first];
+    #[cfg(target_os = "linux")]
+    if count > 1 {
+        // After it was bound: so it took a port that nobody shares, and shares it from now on.
+        sockets[0].set_reuse_port(true)?;
+        let here = sockets[0].local_addr()?;
+        for _ in 1..count {
+            let further = open(addr, dual_stack)?;
+            further.set_reuse_port(true)?;
+            further.bind(&here)?;
+            sockets.push(further);
+        }
+    }
+    let wrapped = sockets.into_iter();
+    let wrapped = wrapped.map(|socket| TokioRuntime.wrap_udp_socket(socket.into()));
+    wrapped.collect()
+}
+
+fn open(addr: SocketAddr, dual_stack: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     if addr.is_ipv6() {
         socket.set_only_v6(!dual_stack)?;
@@ -29,8 +71,7 @@ pub fn bind(addr: SocketAddr, dual_stack: bool) -> io::Result<Arc<dyn AsyncUdpSo
             tracing::debug!(%error, "socket buffer stays at the system's default");
         }
     }
-    socket.bind(&addr.into())?;
-    TokioRuntime.wrap_udp_socket(socket.into())
+    Ok(socket)
 }
 
 /// The sockets of a peer: IPv4, and IPv6 where the system has it, on the same port if it is free.
@@ -52,6 +93,28 @@ pub fn bind_peer(port: u16) -> io::Result<Vec<Arc<dyn AsyncUdpSocket>>> {
         Err(error) => {
             tracing::debug!(%error, "no IPv6 here");
             Ok(vec![v4])
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn shards_share_a_port_that_nobody_else_gets() {
+        let addr = SocketAddr::from(([127, 0, 0, 1], 0));
+        let shards = bind_shards(addr, false, 3).unwrap();
+        let here = shards[0].local_addr().unwrap();
+        assert!(
+            shards
+                .iter()
+                .all(|shard| shard.local_addr().unwrap() == here)
+        );
+        assert_eq!(shards.len(), if cfg!(target_os = "linux") { 3 } else { 1 });
+        for count in [1, 2] {
+            let error = bind_shards(here, false, count).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         }
     }
 }

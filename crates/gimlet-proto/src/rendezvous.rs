@@ -47,7 +47,7 @@ use crate::secret::SessionId;
 use crate::stats;
 
 pub use close::CloseReason;
-pub use config::{Access, Config};
+pub use config::{Access, Config, SessionLimits};
 use connections::Connection;
 pub use event::{Event, Who};
 use names::Names;
@@ -262,6 +262,15 @@ impl Rendezvous {
                 },
             ),
         }
+    }
+
+    /// Changes the limits on sessions.
+    pub fn set_session_limits(&mut self, limits: SessionLimits) {
+        let config = &mut self.config;
+        config.max_sessions = limits.max_sessions;
+        config.max_sessions_per_peer = limits.max_sessions_per_peer;
+        config.max_pending_in = limits.max_pending_in;
+        config.max_pending_out = limits.max_pending_out;
     }
 
     /// Tells everybody that the server goes down `within` this time, and takes nothing new.

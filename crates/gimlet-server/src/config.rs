@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{Ipv6Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -48,6 +49,18 @@ pub enum AltPort {
     Off,
 }
 
+/// The TCP port, for peers behind a firewall that blocks UDP.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TlsPort {
+    /// The number of the UDP port, at the same address; any other if the UDP port was any.
+    #[default]
+    Same,
+    /// At this address.
+    At(SocketAddr),
+    /// None: such peers cannot sign in.
+    Off,
+}
+
 /// Settings of a [`Server`](crate::Server).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -61,6 +74,8 @@ pub struct Config {
     /// behaviour. Both ports are the same there as at the first; a port given here, other than 0, is the
     /// alternative one. Default none.
     pub listen_alt: Option<SocketAddr>,
+    /// The TCP port for TLS. Default the number of the UDP port. 443 lets in the most.
+    pub listen_tls: TlsPort,
     /// Host name or address in the address line. Default: where we listen, or if that is every
     /// interface, the address that the default route uses.
     pub advertise: Option<String>,
@@ -74,8 +89,11 @@ pub struct Config {
     pub access: Access,
     /// Limits of the rendezvous. Its `access` and `stun_ports` are filled in from this page.
     pub rendezvous: rendezvous::Config,
-    /// Limits of the relay.
+    /// Limits of the relay. Those of [`Limits`](crate::Limits) can be changed while it runs.
     pub relay: relay::Config,
+    /// Sockets that share the main port, each with a task that sends on what it receives; 0 counts as 1.
+    /// Default one a core. Where sockets are given, they are what there is.
+    pub shards: usize,
     /// QUIC connections at once, signed in or not. Default 55,000: the peers and some on their way.
     pub max_connections: usize,
     /// Handshakes at once. Default 1,024, some 20 MB; from half of it on, addresses are validated first.
@@ -85,6 +103,10 @@ pub struct Config {
     pub handshakes: Rate,
     /// Handshakes of a prefix above which they are refused. Default 200 a second, 1,000 at once.
     pub max_handshakes: Rate,
+    /// Tunnels at once, over TCP and TLS. Default 4,096: some 60 KiB each, and a file descriptor.
+    pub max_tunnels: usize,
+    /// Of these, from one IPv4 address or IPv6 prefix. Default 512: an office behind one NAT.
+    pub max_tunnels_per_network: usize,
     /// STUN answers a prefix gets. Default 100 a second, 200 at once: many peers behind one NAT,
     /// and some 8 kB/s at most toward an address that somebody forged.
     pub stun: Rate,
@@ -101,16 +123,20 @@ impl Default for Config {
             listen: (Ipv6Addr::UNSPECIFIED, ServerAddress::DEFAULT_PORT).into(),
             alt_port: AltPort::default(),
             listen_alt: None,
+            listen_tls: TlsPort::default(),
             advertise: None,
             state: None,
             web_certificate: None,
             access: Access::default(),
             rendezvous: rendezvous::Config::new(rendezvous::Access::Open),
             relay: relay::Config::default(),
+            shards: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             max_connections: 55_000,
             max_half_open: 1024,
             handshakes: Rate::per_second(20, 100),
             max_handshakes: Rate::per_second(200, 1000),
+            max_tunnels: 4096,
+            max_tunnels_per_network: 512,
             stun: Rate::per_second(100, 200),
             discovery: Rate::per_second(20, 200),
             drain: Duration::from_millis(250),

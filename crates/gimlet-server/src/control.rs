@@ -14,6 +14,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time;
 
 use crate::counters::Counters;
+use crate::limits::Limits;
 use crate::link::Link;
 use crate::log;
 
@@ -51,6 +52,7 @@ pub(crate) struct Control {
     pub(crate) names: Option<mpsc::Sender<NameChange>>,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) stats: watch::Sender<Summary>,
+    pub(crate) limits: watch::Receiver<Limits>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) links: HashMap<ConnId, Link>,
 }
@@ -72,6 +74,7 @@ impl Control {
                     None => return,
                 },
                 Some(event) = self.relay_events.recv() => self.rendezvous.handle_relay(event),
+                Ok(()) = self.limits.changed() => self.limit().await,
                 () = due => self.rendezvous.handle_timeout(now()),
             }
             self.drain().await;
@@ -101,6 +104,14 @@ impl Control {
                 log::totals(&self.rendezvous.stats());
             }
         }
+    }
+
+    async fn limit(&mut self) {
+        let limits = *self.limits.borrow_and_update();
+        tracing::info!(?limits, "limits changed");
+        self.rendezvous.set_session_limits(limits.of_sessions());
+        let command = relay::Command::Limit(limits.of_relay());
+        let _ = self.relay.send(command).await;
     }
 
     async fn drain(&mut self) {

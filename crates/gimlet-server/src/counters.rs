@@ -49,6 +49,8 @@ counters! {
     relay_unknown,
     /// Frames dropped.
     relay_dropped,
+    /// Relay data frames dropped for being over a limit, or over their session's share.
+    relay_throttled,
     /// QUIC datagrams handed to quinn.
     quic_received,
     /// QUIC datagrams dropped because quinn has not kept up.
@@ -67,6 +69,16 @@ counters! {
     handshakes_refused,
     /// Handshakes that did not come to their end.
     handshakes_failed,
+    /// TCP connections turned away for want of room.
+    tunnels_refused,
+    /// TCP connections that did not become tunnels.
+    tunnels_failed,
+    /// Packets that a tunnel did not take in time, counted when it ends.
+    tunnel_dropped,
+    /// Packets for tunnels that had ended.
+    tunnel_gone,
+    /// Tunnels now.
+    tunnels,
     /// Control records of a kind this version does not know.
     unknown_records,
     /// Peers that can be reached now.

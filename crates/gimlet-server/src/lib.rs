@@ -7,12 +7,13 @@
 //!
 //! # Tasks
 //!
-//! - the *pump* owns the main socket and the relay: it answers STUN, forwards frames, and hands
-//!   QUIC on to quinn through a bounded queue;
+//! - a *pump* a core owns one of the sockets of the main port: it forwards frames, and hands QUIC on to
+//!   quinn through a bounded queue. The first of them owns the relay and answers STUN;
 //! - the *control* task owns the rendezvous; the two machines speak through bounded channels, so
 //!   neither is behind a lock;
 //! - a task a control session reads, writes and watches over it;
-//! - the *door* lets handshakes in, as many as there is room for.
+//! - the *door* lets handshakes in, as many as there is room for;
+//! - the *listener* does the same for TCP, and a task a tunnel carries what UDP could not.
 //!
 //! # Examples
 //!
@@ -33,6 +34,7 @@ mod counters;
 mod discovery;
 mod door;
 mod handle;
+mod limits;
 mod link;
 mod log;
 mod names;
@@ -42,11 +44,14 @@ mod responder;
 mod secrets;
 mod server;
 mod sockets;
+mod tunnel;
 
-pub use config::{Access, AltPort, Config};
+pub use config::{Access, AltPort, Config, TlsPort};
 pub use counters::Snapshot;
 pub use gimlet_proto::rendezvous::{CloseReason, Event};
+pub use gimlet_proto::relay::limits as relay_limits;
 pub use handle::ServerHandle;
+pub use limits::Limits;
 pub use names::StoreError;
 pub use secrets::SecretError;
 pub use server::{BindError, RunError, Server};

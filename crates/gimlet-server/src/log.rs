@@ -83,6 +83,12 @@ pub(crate) fn event(event: &Event) {
             session,
             relayed_bytes,
         } => tracing::debug!(%session, relayed_bytes, "relay session ended"),
+        Event::Throttled {
+            session,
+            who,
+            reason,
+            dropped_bytes,
+        } => tracing::debug!(peer = %who, %session, %reason, dropped_bytes, "throttled"),
         _ => tracing::debug!(?event, "something happened"),
     }
 }

@@ -1,11 +1,20 @@
-//! The pump: owns the main socket and the relay, and takes every datagram where it belongs.
+//! The pumps: each owns one of the sockets of the main port, and takes every datagram where it belongs.
 //!
-//! Forwarding happens here and in no other task, so handshakes and lists never hold it up. The
-//! relay machine needs no lock: what the control task decides arrives as commands, and a batch is
-//! judged and sent on from the buffer it was received in.
+//! The system spreads senders over the sockets (`SO_REUSEPORT`), so each core works on its own share. The
+//! first pump, this one, owns the relay as well; the others are [`Follower`]s. Every pump has a *lane*,
+//! its own copy of where the sides of each session are, so that data is judged and sent on where it
+//! arrives, without a lock and from the buffer it was received in. What takes more than that (bind frames,
+//! strangers, STUN) the followers hand to this one; QUIC goes from all of them into quinn's queue.
+//!
+//! Forwarding happens here and in no other task, so handshakes and lists never hold it up. What the control
+//! task decides arrives as commands.
 
+mod aside;
+mod follower;
 mod inlet;
 mod outlet;
+mod plan;
+mod shard;
 
 use std::io;
 use std::sync::Arc;
@@ -13,21 +22,32 @@ use std::time::Instant;
 
 use gimlet_net::path;
 use gimlet_proto::frame::Frame;
-use gimlet_proto::relay::runs::{Content, Run, runs};
-use gimlet_proto::relay::{self, Action, Answer, Command, Relay};
+use gimlet_proto::relay::runs::{Content, Run};
+use gimlet_proto::relay::{self, Action, Answer, Command, Dropped, Relay};
 use quinn::AsyncUdpSocket;
-use quinn::udp::RecvMeta;
 use tokio::sync::mpsc;
 use tokio::time;
 
 use crate::counters::Counters;
 use crate::quic_socket::Datagram;
 use crate::responder::Responder;
+pub(crate) use aside::{Asides, asides};
+pub(crate) use follower::Follower;
 pub(crate) use inlet::Failures;
 use inlet::Inlet;
 pub(crate) use outlet::Outlet;
+use plan::Plan;
+use shard::{Origin, Shard, Wants};
 
-/// What the pump works with.
+/// Updates that may wait for a follower, which takes them before anything else; were it to stand still,
+/// the relay would wait for it.
+pub(crate) const UPDATES: usize = 1024;
+
+/// Datagrams handed over that are looked at in a turn, so that neither they nor what arrives here
+/// starves the other.
+const ASIDES: usize = 64;
+
+/// What the first pump works with.
 pub(crate) struct Pump {
     pub(crate) socket: Arc<dyn AsyncUdpSocket>,
     pub(crate) quic: mpsc::Sender<Datagram>,
@@ -36,6 +56,10 @@ pub(crate) struct Pump {
     pub(crate) events: mpsc::Sender<relay::Event>,
     pub(crate) responder: Responder,
     pub(crate) counters: Arc<Counters>,
+    /// What the followers hand over.
+    pub(crate) asides: Asides,
+    /// Where they hear of the relay's decisions.
+    pub(crate) followers: Vec<mpsc::Sender<relay::Update>>,
 }
 
 impl Pump {
@@ -45,6 +69,9 @@ impl Pump {
         path::writable(&self.socket).await?;
         let mut inlet = Inlet::new();
         let mut outlet = Outlet::new(self.socket.clone(), self.counters.clone());
+        let lane = self.relay.lane(now());
+        let mut shard = Shard::new(lane, self.quic.clone(), self.counters.clone());
+        let mut plan = Plan::default();
         let mut failures = Failures::default();
         loop {
             let due_at = self.relay.poll_timeout().map(time::Instant::from_std);
@@ -64,83 +91,104 @@ impl Pump {
                 received = inlet.receive(&self.socket) => match received {
                     Ok(()) => {
                         failures = Failures::default();
-                        let now = now();
-                        for (batch, meta) in inlet.batches() {
-                            self.take(batch, meta, &mut outlet, now).await;
-                        }
+                        self.take(&inlet, &mut shard, &mut plan, &mut outlet).await;
+                        outlet.send_planned(&mut plan, &mut inlet).await;
                     }
                     Err(error) => failures.count(error, &self.counters)?,
                 },
+                () = self.asides.ready() => (),
                 () = due => self.relay.handle_timeout(now()),
             }
-            self.drain(&mut outlet).await;
+            for _ in 0..ASIDES {
+                let Some(aside) = self.asides.take() else {
+                    break;
+                };
+                let run = aside.run();
+                self.serve(&aside.origin, &run, None, &mut outlet).await;
+            }
+            self.drain(&mut shard, &mut outlet).await;
         }
     }
 
-    async fn take(&mut self, batch: &[u8], meta: &RecvMeta, outlet: &mut Outlet, now: Instant) {
-        if batch.is_empty() {
-            self.counters.foreign_dropped.one();
-        }
-        for run in runs(batch, meta.stride) {
-            match run.content {
-                Content::Frames(frame) => self.relay(&frame, &run, meta, outlet, now).await,
-                Content::Quic => self.hand_to_quinn(run.bytes, meta),
-                Content::Stun => {
-                    let answer = self
-                        .responder
-                        .answer(run.bytes, meta.addr, meta.dst_ip, now);
-                    if let Some((to, answer)) = answer {
-                        outlet.send(to, &answer, meta.dst_ip).await;
-                    }
+    /// Judges what was received. What only has to be sent on is planned; the rest is done.
+    async fn take(
+        &mut self,
+        inlet: &Inlet,
+        shard: &mut Shard,
+        plan: &mut Plan,
+        outlet: &mut Outlet,
+    ) {
+        let now = now();
+        shard.begin(inlet, now);
+        for batch in inlet.batches() {
+            for (origin, run) in batch.runs() {
+                match shard.take(&origin, &run, plan, now) {
+                    Wants::Nothing => (),
+                    Wants::Relay => self.serve(&origin, &run, Some(plan), outlet).await,
                 }
-                Content::Nothing => self.counters.foreign_dropped.one(),
             }
         }
+        shard.end();
     }
 
-    async fn relay(
+    /// What a lane leaves to the relay, and STUN. What is to be sent on is planned, if there is a plan.
+    async fn serve(
         &mut self,
-        frame: &Frame<'_>,
+        origin: &Origin,
         run: &Run<'_>,
-        meta: &RecvMeta,
+        plan: Option<&mut Plan>,
         outlet: &mut Outlet,
-        now: Instant,
     ) {
+        match run.content {
+            Content::Frames(frame) => match self.judge(origin, &frame, run) {
+                Action::Forward { to } => match plan {
+                    Some(plan) => plan.push(to, origin, run),
+                    None => outlet.forward(to, run, origin.ecn).await,
+                },
+                Action::Answer(answer) => {
+                    let answer = answer.as_bytes();
+                    outlet.send(origin.source, answer, origin.here).await;
+                }
+                Action::Held | Action::Dropped(_) => (),
+            },
+            Content::Stun => {
+                let (source, here) = (origin.source, origin.here);
+                if let Some((to, answer)) = self.responder.answer(run.bytes, source, here, now()) {
+                    outlet.send(to, &answer, here).await;
+                }
+            }
+            Content::Quic | Content::Nothing => self.counters.foreign_dropped.one(),
+        }
+    }
+
+    /// What the relay says, counted.
+    fn judge(&mut self, origin: &Origin, frame: &Frame<'_>, run: &Run<'_>) -> Action {
         let segments = run.segments() as u64;
-        match self.relay.handle(meta.addr, frame, run, now) {
-            Action::Forward { to } => {
+        let action = self.relay.handle(origin.source, frame, run, now());
+        match action {
+            Action::Forward { .. } => {
                 self.counters.relayed_packets.add(segments);
                 self.counters.relayed_bytes.add(run.bytes.len() as u64);
-                outlet.forward(to, run, meta.ecn).await;
             }
-            Action::Answer(answer) => {
-                match answer {
-                    Answer::Bound(_) => self.counters.relay_bound.one(),
-                    Answer::Unknown(_) => self.counters.relay_unknown.one(),
-                }
-                outlet.send(meta.addr, answer.as_bytes(), meta.dst_ip).await;
-            }
+            Action::Answer(Answer::Bound(_)) => self.counters.relay_bound.one(),
+            Action::Answer(Answer::Unknown(_)) => self.counters.relay_unknown.one(),
             Action::Held => self.counters.relay_held.add(segments),
+            Action::Dropped(Dropped::Throttled(_)) => self.counters.relay_throttled.add(segments),
             Action::Dropped(_) => self.counters.relay_dropped.add(segments),
         }
+        action
     }
 
-    fn hand_to_quinn(&self, bytes: &[u8], meta: &RecvMeta) {
-        let Ok(permit) = self.quic.try_reserve() else {
-            return self.counters.quic_dropped.one();
-        };
-        self.counters.quic_received.one();
-        permit.send(Datagram {
-            source: meta.addr,
-            destination: meta.dst_ip,
-            ecn: meta.ecn,
-            bytes: bytes.to_vec(),
-        });
-    }
-
-    /// Sends what the relay let go of, and reports what it ended. An event that finds no room
-    /// stays in the machine until the next turn.
-    async fn drain(&mut self, outlet: &mut Outlet) {
+    /// Tells the lanes what the relay decided, sends what it let go of, and reports what it ended. An
+    /// event that finds no room stays in the machine until the next turn.
+    async fn drain(&mut self, shard: &mut Shard, outlet: &mut Outlet) {
+        while let Some(update) = self.relay.poll_update() {
+            for follower in &self.followers {
+                // One that has ended takes the server with it.
+                let _ = follower.send(update.clone()).await;
+            }
+            shard.lane.apply(update);
+        }
         while let Some(transmit) = self.relay.poll_transmit() {
             outlet.send(transmit.to, &transmit.datagram, None).await;
         }

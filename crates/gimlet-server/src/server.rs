@@ -12,26 +12,30 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use gimlet_net::identity::Identity;
 use gimlet_net::tls::{Credential, WebCertificate};
+use gimlet_net::tunnel;
 use gimlet_proto::address::ServerAddress;
 use gimlet_proto::id::PeerId;
 use gimlet_proto::relay::Relay;
 use gimlet_proto::rendezvous::{self, NameRecord, Rendezvous};
+use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time;
 
-use crate::config::Config;
+use crate::config::{Config, TlsPort};
 use crate::control::{self, Control};
 use crate::counters::Counters;
 use crate::discovery::{Corner, Corners};
 use crate::door::Door;
 use crate::handle::ServerHandle;
+use crate::limits::Limits;
 use crate::names::NameFile;
-use crate::pump::Pump;
+use crate::pump::{self, Follower, Pump};
 use crate::quic_socket::QuicSocket;
 use crate::responder::{self, Responder};
 use crate::secrets;
 use crate::sockets::{Sockets, reachable_ip};
+use crate::tunnel::{Listener, Tunnels};
 pub use error::{BindError, RunError};
 use running::Running;
 
@@ -42,6 +46,8 @@ pub struct Server {
     local: SocketAddr,
     identity: Identity,
     tls: rustls::ServerConfig,
+    /// Where tunnels come in, if they do.
+    tcp: Option<(TcpListener, rustls::ServerConfig)>,
     access: rendezvous::Access,
     token: Option<String>,
     names: Option<NameFile>,
@@ -63,21 +69,31 @@ impl Server {
     ///
     /// Outside a tokio runtime.
     pub fn bind(config: Config) -> Result<Self, BindError> {
-        let listened = Sockets::bind(config.listen, config.alt_port, config.listen_alt);
+        let (listen, shards) = (config.listen, config.shards.max(1));
+        let listened = Sockets::bind(listen, config.alt_port, config.listen_alt, shards);
         let sockets = listened.map_err(|source| BindError::Listen {
             address: config.listen,
             source,
         })?;
-        Self::with_sockets(config, sockets)
+        let tcp = listen_tcp(&config, &sockets)?;
+        Self::build(config, sockets, tcp)
     }
 
-    /// A server on these sockets, real or simulated. `config.listen` and `config.alt_port` are not
-    /// looked at.
+    /// A server on these sockets, real or simulated. What `config` says of addresses to listen on is
+    /// not looked at, and there is no TCP port.
     ///
     /// # Errors
     ///
     /// As [`bind`](Self::bind).
     pub fn with_sockets(config: Config, sockets: Sockets) -> Result<Self, BindError> {
+        Self::build(config, sockets, None)
+    }
+
+    fn build(
+        config: Config,
+        sockets: Sockets,
+        tcp: Option<TcpListener>,
+    ) -> Result<Self, BindError> {
         let local = sockets
             .main
             .local_addr()
@@ -88,14 +104,22 @@ impl Server {
         let state = config.state.as_deref();
         let identity = secrets::identity(state)?;
         let (access, token) = secrets::access(&config.access, state)?;
-        let web = config.web_certificate.as_ref();
-        let web = web.map(|(chain, key)| WebCertificate::from_pem_files(chain, key));
-        let tls = Credential::new(&identity)?.control_server(web.transpose()?)?;
+        let web = || match &config.web_certificate {
+            Some((chain, key)) => WebCertificate::from_pem_files(chain, key).map(Some),
+            None => Ok(None),
+        };
+        let credential = Credential::new(&identity)?;
+        let tls = credential.control_server(web()?)?;
+        let tcp = match tcp {
+            Some(tcp) => Some((tcp, credential.tunnel_server(web()?)?)),
+            None => None,
+        };
         let opened = state.map(|folder| NameFile::open(&folder.join("names.redb")));
         let (names, stored) = opened.transpose()?.unzip();
         Ok(Self {
             local,
             tls,
+            tcp,
             identity,
             access,
             token,
@@ -105,6 +129,7 @@ impl Server {
                 counters: Arc::new(Counters::default()),
                 events: broadcast::channel(EVENTS).0,
                 stats: watch::Sender::default(),
+                limits: watch::Sender::new(Limits::of(&config)),
             },
             sockets,
             config,
@@ -119,7 +144,10 @@ impl Server {
             port: self.local.port(),
             key: Some(self.peer_id()),
             token: self.token.clone(),
-            tls: None,
+            tls: self
+                .tls_addr()
+                .map(|addr| addr.port())
+                .filter(|&port| port != self.local.port()),
         }
     }
 
@@ -131,6 +159,11 @@ impl Server {
     /// The second socket's address, if there is one.
     pub fn alt_addr(&self) -> Option<SocketAddr> {
         self.sockets.alt.as_ref()?.local_addr().ok()
+    }
+
+    /// The address of the TCP port, if there is one.
+    pub fn tls_addr(&self) -> Option<SocketAddr> {
+        self.tcp.as_ref()?.0.local_addr().ok()
     }
 
     /// The server's key.
@@ -165,9 +198,16 @@ impl Server {
         }
     }
 
-    fn start(self) -> Result<Running, RunError> {
+    fn start(mut self) -> Result<Running, RunError> {
         let now = time::Instant::now().into_std();
         let counters = self.handle.counters.clone();
+        let mut listener = None;
+        if let Some((tcp, tls)) = self.tcp {
+            let tunnels = Tunnels::new(counters.clone());
+            self.sockets = self.sockets.with_tunnels(&tunnels);
+            let counters = counters.clone();
+            listener = Some(Listener::new(tcp, tls, tunnels, &self.config, counters));
+        }
         let mut config = self.config;
         config.rendezvous.access = self.access;
         let corners = Corners::new(&self.sockets).map_err(RunError::Socket)?;
@@ -209,14 +249,35 @@ impl Server {
         let (names, writer) = self.names.map(NameFile::spawn_writer).unzip();
 
         let mut tasks = JoinSet::new();
+        if let Some(listener) = listener {
+            tasks.spawn(listener.run());
+        }
+        let relay = Relay::new(config.relay.clone(), rand::random(), now);
+        let (hand, asides) = pump::asides();
+        let mut followers = Vec::new();
+        for socket in self.sockets.shards {
+            let (told, updates) = mpsc::channel(pump::UPDATES);
+            followers.push(told);
+            let follower = Follower {
+                socket,
+                quic: quic.clone(),
+                lane: relay.lane(now),
+                updates,
+                hand: hand.clone(),
+                counters: counters.clone(),
+            };
+            tasks.spawn(follower.run());
+        }
         let pump = Pump {
             socket: self.sockets.main,
             quic,
-            relay: Relay::new(config.relay.clone(), rand::random(), now),
+            relay,
             commands: relay_commands,
             events: relay_events,
             responder: main_responder,
             counters: counters.clone(),
+            asides,
+            followers,
         };
         tasks.spawn(pump.run());
         for (socket, responder) in stun_only {
@@ -231,6 +292,7 @@ impl Server {
             names,
             events: self.handle.events,
             stats: self.handle.stats,
+            limits: self.handle.limits.subscribe(),
             counters,
             links: HashMap::new(),
         };
@@ -254,6 +316,26 @@ impl std::fmt::Debug for Server {
             .field("peer_id", &self.peer_id())
             .finish_non_exhaustive()
     }
+}
+
+/// The TCP port that the configuration names.
+fn listen_tcp(config: &Config, sockets: &Sockets) -> Result<Option<TcpListener>, BindError> {
+    let failed = |address, source| BindError::ListenTls { address, source };
+    let same = sockets.main.local_addr();
+    let same = same.map_err(|source| failed(config.listen, source))?;
+    let address = match config.listen_tls {
+        TlsPort::Same => same,
+        TlsPort::At(address) => address,
+        TlsPort::Off => return Ok(None),
+    };
+    let bound = tunnel::listen(address).or_else(|error| {
+        // Whoever takes any UDP port takes any TCP port.
+        match config.listen_tls == TlsPort::Same && config.listen.port() == 0 {
+            true => tunnel::listen(SocketAddr::new(address.ip(), 0)),
+            false => Err(error),
+        }
+    });
+    bound.map(Some).map_err(|source| failed(address, source))
 }
 
 fn unix_s() -> u64 {

@@ -8,12 +8,15 @@ use gimlet_net::socket;
 use quinn::AsyncUdpSocket;
 
 use crate::config::AltPort;
+use crate::tunnel::Tunnels;
 
 /// The main socket, and perhaps the second one that only answers STUN.
 #[derive(Debug, Clone)]
 pub struct Sockets {
     /// STUN, QUIC and relay frames.
     pub main: Arc<dyn AsyncUdpSocket>,
+    /// Further sockets at the address of the main one, among which the system spreads senders.
+    pub shards: Vec<Arc<dyn AsyncUdpSocket>>,
     /// STUN from another port, so that mapping behaviour can be told.
     pub alt: Option<Arc<dyn AsyncUdpSocket>>,
     /// The second address, so that all of a NAT's behaviour can be told. It needs `alt`.
@@ -32,7 +35,7 @@ pub struct SecondAddress {
 
 impl Sockets {
     /// Binds real sockets. `[::]` takes both families, or IPv4 alone on a system without IPv6. The port
-    /// of `second`, unless 0, is that of the alternative port.
+    /// of `second`, unless 0, is that of the alternative port. `shards` sockets share the main port.
     ///
     /// # Errors
     ///
@@ -42,13 +45,20 @@ impl Sockets {
     /// # Panics
     ///
     /// Outside a tokio runtime.
-    pub fn bind(listen: SocketAddr, alt: AltPort, second: Option<SocketAddr>) -> io::Result<Self> {
-        let main = match socket::bind(listen, true) {
+    pub fn bind(
+        listen: SocketAddr,
+        alt: AltPort,
+        second: Option<SocketAddr>,
+        shards: usize,
+    ) -> io::Result<Self> {
+        let mut shards = match socket::bind_shards(listen, true, shards) {
             Err(error) if listen.ip().is_unspecified() && no_such_family(&error) => {
-                socket::bind((Ipv4Addr::UNSPECIFIED, listen.port()).into(), true)?
+                let v4 = (Ipv4Addr::UNSPECIFIED, listen.port()).into();
+                socket::bind_shards(v4, true, shards)?
             }
             bound => bound?,
         };
+        let main = shards.remove(0);
         let here = main.local_addr()?;
         let beside = |port| socket::bind(SocketAddr::new(here.ip(), port), true);
         let alt = match (alt, second.map(|second| second.port())) {
@@ -66,6 +76,7 @@ impl Sockets {
         };
         let mut sockets = Self {
             main,
+            shards,
             alt,
             second: None,
         };
@@ -73,6 +84,19 @@ impl Sockets {
             sockets.second = Some(sockets.second_address(here, second.ip())?);
         }
         Ok(sockets)
+    }
+
+    /// The same, with tunnels beside UDP. The main socket receives what comes out of them.
+    pub(crate) fn with_tunnels(mut self, tunnels: &Arc<Tunnels>) -> Self {
+        self.main = tunnels.wrap(self.main, true);
+        let shards = self.shards.into_iter();
+        self.shards = shards.map(|shard| tunnels.wrap(shard, false)).collect();
+        self.alt = self.alt.map(|alt| tunnels.wrap(alt, false));
+        if let Some(second) = &mut self.second {
+            let own = second.sockets.take();
+            second.sockets = own.map(|own| own.map(|socket| tunnels.wrap(socket, false)));
+        }
+        self
     }
 
     fn second_address(&self, here: SocketAddr, ip: IpAddr) -> io::Result<SecondAddress> {
@@ -134,11 +158,11 @@ mod tests {
     #[tokio::test]
     async fn the_second_port_is_another_one_even_if_the_next_is_taken() {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let first = Sockets::bind(listen, AltPort::Next, None).unwrap();
+        let first = Sockets::bind(listen, AltPort::Next, None, 1).unwrap();
         let main = first.main.local_addr().unwrap();
         let alt = first.alt.unwrap().local_addr().unwrap();
         assert_ne!(main.port(), alt.port());
-        let taken = Sockets::bind(listen, AltPort::Port(main.port()), None);
+        let taken = Sockets::bind(listen, AltPort::Port(main.port()), None, 2);
         assert_eq!(taken.unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use gimlet_server::{Access, Config, Server};
+use gimlet_server::{Access, Config, Server, ServerHandle};
 use serde::Serialize;
 
 use crate::args::ServeArgs;
@@ -37,9 +37,35 @@ pub(super) async fn run(context: &Context, args: &ServeArgs, env: Env<'_>) -> Ou
     let advice = "Ready. On each machine: export GIMLET_SERVER='THE LINE BELOW', then `gimlet up`.";
     context.output.note(advice);
     context.output.print(&ready)?;
-    let ended = server.run(session::interrupted()).await;
+    let handle = server.handle();
+    let ended = tokio::select! {
+        ended = server.run(session::interrupted()) => ended,
+        () = reload(context, &handle) => Ok(()),
+    };
     ended.map_err(|error| Failure::new(Status::Failed, error))?;
     Ok(Status::Done)
+}
+
+/// Reads the limits again at every SIGHUP. Never ends. A file with a mistake changes nothing.
+async fn reload(context: &Context, handle: &ServerHandle) {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut hangup) = signal(SignalKind::hangup()) {
+            while hangup.recv().await.is_some() {
+                match context.settings.limits_now() {
+                    Ok(limits) => {
+                        handle.set_limits(limits);
+                        context.output.note("limits read again");
+                    }
+                    Err(error) => context.output.note(format_args!("limits stay: {error:#}")),
+                }
+            }
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = (context, handle);
+    std::future::pending().await
 }
 
 fn config(settings: ServeSettings) -> Config {
@@ -54,5 +80,5 @@ fn config(settings: ServeSettings) -> Config {
         Entry::Token(token) => Access::Tokens(vec![token]),
         Entry::OwnToken => Access::OwnToken,
     };
-    config
+    config.with_limits(settings.limits)
 }

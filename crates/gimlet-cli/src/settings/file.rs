@@ -19,6 +19,8 @@
 //! cert = "/etc/gimlet/chain.pem"
 //! cert_key = "/etc/gimlet/key.pem"
 //! ```
+//!
+//! What the server limits is in `[serve.limits]`, see [`LimitsFile`].
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -28,6 +30,7 @@ use anyhow::Context as _;
 use gimlet::{Name, PeerId, ServerAddress};
 use serde::de::{Deserialize, Deserializer, Error as _};
 
+use super::limits::LimitsFile;
 use crate::args::{self, Accept};
 
 /// What the file says.
@@ -61,6 +64,7 @@ pub(super) struct ServeFile {
     pub(super) advertise: Option<String>,
     pub(super) cert: Option<PathBuf>,
     pub(super) cert_key: Option<PathBuf>,
+    pub(super) limits: LimitsFile,
 }
 
 impl File {
@@ -80,6 +84,7 @@ impl File {
             file.serve.cert.is_some() == file.serve.cert_key.is_some(),
             "[serve] has one of cert and cert_key: it takes both"
         );
+        file.serve.limits.check()?;
         Ok(file)
     }
 }

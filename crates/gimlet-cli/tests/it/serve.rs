@@ -139,3 +139,24 @@ fn a_client_given_only_host_and_port_trusts_the_certificate_of_that_host() {
     std::fs::write(folder.path().join("other.pem"), other.pem()).unwrap();
     list("other.pem", place).failure();
 }
+
+#[cfg(unix)]
+#[test]
+fn limits_are_read_again_on_sighup_and_a_mistake_changes_nothing() {
+    let state = tempfile::tempdir().unwrap();
+    let config = state.path().join("gimlet.toml");
+    let write = |limits: &str| std::fs::write(&config, limits).unwrap();
+    write("[serve.limits]\nsessions = 5\n");
+    let mut command = gimlet();
+    command.arg("--config").arg(&config);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--state"]);
+    command.arg(state.path());
+    let mut server = Process::spawn(command);
+    server.wait_line(|line| line.starts_with("gimlet://"));
+    write("[serve.limits.peer]\nrate = 1000000\n");
+    server.hang_up();
+    server.wait_line(|line| line.contains("limits read again"));
+    write("[serve.limits]\nsesions = 5\n");
+    server.hang_up();
+    server.wait_line(|line| line.contains("limits stay") && line.contains("sesions"));
+}

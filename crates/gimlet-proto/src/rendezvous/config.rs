@@ -75,6 +75,19 @@ pub struct Config {
     pub names: NameLimits,
 }
 
+/// The limits on sessions in a [`Config`], which can be changed under way. Sessions above them live on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// In place of [`Config::max_sessions`].
+    pub max_sessions: usize,
+    /// In place of [`Config::max_sessions_per_peer`].
+    pub max_sessions_per_peer: usize,
+    /// In place of [`Config::max_pending_in`].
+    pub max_pending_in: usize,
+    /// In place of [`Config::max_pending_out`].
+    pub max_pending_out: usize,
+}
+
 /// Limits on names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NameLimits {

@@ -3,9 +3,11 @@
 use std::io::{self, IoSliceMut};
 use std::sync::Arc;
 
+use gimlet_proto::relay::runs::{Run, runs};
 use quinn::AsyncUdpSocket;
 use quinn::udp::{BATCH_SIZE, RecvMeta};
 
+use super::shard::Origin;
 use crate::counters::Counters;
 
 /// Room for one receive: the most that GRO joins, or the largest datagram. What a smaller buffer
@@ -26,6 +28,7 @@ pub(super) struct Inlet {
     metas: [RecvMeta; BATCH_SIZE],
     count: usize,
     offered: usize,
+    is_dry: bool,
 }
 
 impl Inlet {
@@ -35,6 +38,7 @@ impl Inlet {
             metas: [RecvMeta::default(); BATCH_SIZE],
             count: 0,
             offered: BATCH_SIZE,
+            is_dry: true,
         }
     }
 
@@ -45,6 +49,7 @@ impl Inlet {
             metas,
             count,
             offered,
+            is_dry,
         } = self;
         *count = 0;
         *count = std::future::poll_fn(|cx| {
@@ -55,6 +60,7 @@ impl Inlet {
             socket.poll_recv(cx, &mut buffers[..*offered], &mut metas[..*offered])
         })
         .await?;
+        *is_dry = *count < *offered;
         let bytes: usize = metas[..*count].iter().map(|meta| meta.len).sum();
         *offered = match bytes >= *count * WELL_FILLED {
             true => FULL_BUFFERS,
@@ -63,11 +69,62 @@ impl Inlet {
         Ok(())
     }
 
+    /// Whether the last receive took all there was.
+    pub(super) fn is_dry(&self) -> bool {
+        self.is_dry
+    }
+
     /// What the last receive brought.
-    pub(super) fn batches(&self) -> impl Iterator<Item = (&[u8], &RecvMeta)> {
-        let batches = self.memory.chunks(BUFFER).zip(&self.metas);
-        let received = batches.take(self.count);
-        received.map(|(buffer, meta)| (&buffer[..meta.len.min(BUFFER)], meta))
+    pub(super) fn batches(&self) -> impl Iterator<Item = Batch<'_>> {
+        let batches = self.memory.chunks(BUFFER).zip(&self.metas).enumerate();
+        batches
+            .take(self.count)
+            .map(|(index, (buffer, meta))| Batch {
+                at: index * BUFFER,
+                bytes: &buffer[..meta.len.min(BUFFER)],
+                meta,
+            })
+    }
+
+    /// All buffers.
+    pub(super) fn memory(&mut self) -> &mut [u8] {
+        &mut self.memory
+    }
+}
+
+/// What lies in one buffer.
+pub(super) struct Batch<'a> {
+    at: usize,
+    bytes: &'a [u8],
+    meta: &'a RecvMeta,
+}
+
+impl<'a> Batch<'a> {
+    /// Its runs, each with where it came from and where it lies.
+    pub(super) fn runs(&self) -> impl Iterator<Item = (Origin, Run<'a>)> {
+        let Self { at, bytes, meta } = *self;
+        let mut next = 0;
+        // An empty datagram is a run too: of nothing that anybody here speaks.
+        let empty = bytes.is_empty().then(|| Run::single(bytes));
+        empty
+            .into_iter()
+            .chain(runs(bytes, meta.stride))
+            .map(move |run| {
+                let begin = next;
+                next += run.bytes.len();
+                let room = match next == bytes.len() {
+                    true => BUFFER - bytes.len(),
+                    false => 0,
+                };
+                let origin = Origin {
+                    source: meta.addr,
+                    here: meta.dst_ip,
+                    ecn: meta.ecn,
+                    at: at + begin,
+                    room,
+                };
+                (origin, run)
+            })
     }
 }
 

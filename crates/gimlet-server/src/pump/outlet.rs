@@ -9,11 +9,9 @@ use gimlet_proto::relay::runs::Run;
 use quinn::udp::{EcnCodepoint, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 
+use super::inlet::Inlet;
+use super::plan::{MAX_BATCH, Plan};
 use crate::counters::Counters;
-
-/// Most bytes of one batch: a UDP datagram's length field counts the whole of it, less 48 bytes of
-/// UDP and IPv6 headers.
-const MAX_BATCH: usize = 65_535 - 48;
 
 /// Sends on one socket, waiting for room where the system has none: the receive buffer then fills
 /// and drops, which is what tells senders to slow down.
@@ -45,24 +43,43 @@ impl Outlet {
         .await;
     }
 
-    /// Sends a run on from where it lies, in as few calls as the system allows.
+    /// Sends what is planned on from where it lies, in as few calls as the system allows.
+    pub(super) async fn send_planned(&mut self, plan: &mut Plan, inlet: &mut Inlet) {
+        let segments = self.socket.max_transmit_segments();
+        for index in 0..plan.len() {
+            if let Some(send) = plan.batch(index, segments, inlet.memory()) {
+                let bytes = &inlet.memory()[send.bytes()];
+                self.send_batch(send.to, bytes, send.stride, send.ecn).await;
+            }
+        }
+        plan.clear();
+    }
+
+    /// Sends a run on.
     pub(super) async fn forward(
         &mut self,
         to: SocketAddr,
         run: &Run<'_>,
         ecn: Option<EcnCodepoint>,
     ) {
-        let segments = self
-            .socket
-            .max_transmit_segments()
-            .min(MAX_BATCH / run.stride);
-        for batch in run.bytes.chunks(run.stride * segments.max(1)) {
+        self.send_batch(to, run.bytes, run.stride, ecn).await;
+    }
+
+    async fn send_batch(
+        &mut self,
+        to: SocketAddr,
+        bytes: &[u8],
+        stride: usize,
+        ecn: Option<EcnCodepoint>,
+    ) {
+        let segments = (self.socket.max_transmit_segments()).min(MAX_BATCH / stride);
+        for batch in bytes.chunks(stride * segments.max(1)) {
             self.counters.relayed_batches.one();
             self.transmit(&Transmit {
                 destination: to,
                 ecn,
                 contents: batch,
-                segment_size: (batch.len() > run.stride).then_some(run.stride),
+                segment_size: (batch.len() > stride).then_some(stride),
                 src_ip: None,
             })
             .await;

@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod attackers;
 mod control;
 mod discovery;
 mod door;
 mod lifecycle;
 mod relay;
+mod shards;
 mod stun;
 mod support;
+mod throttling;

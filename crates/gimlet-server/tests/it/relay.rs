@@ -11,28 +11,24 @@ use tokio::net::UdpSocket;
 
 use crate::support::{Client, Running, receive, socket as plain_socket, start};
 
-const SESSION: SessionId = SessionId([5; 8]);
-const SECRET_A: RelaySecret = RelaySecret([0xa; 32]);
-const SECRET_B: RelaySecret = RelaySecret([0xb; 32]);
+pub(crate) const SESSION: SessionId = SessionId([5; 8]);
+pub(crate) const SECRET_A: RelaySecret = RelaySecret([0xa; 32]);
+pub(crate) const SECRET_B: RelaySecret = RelaySecret([0xb; 32]);
 
 /// Two peers with a session, and a socket of each bound to it.
-struct Pair {
-    _peers: [Client; 2],
-    a: UdpSocket,
-    b: UdpSocket,
+pub(crate) struct Pair {
+    pub(crate) peers: [Client; 2],
+    pub(crate) a: UdpSocket,
+    pub(crate) b: UdpSocket,
 }
 
-async fn pair(server: &Running) -> Pair {
+pub(crate) async fn pair(server: &Running) -> Pair {
     let peers = introduced(server).await;
     let (a, b) = (plain_socket().await, plain_socket().await);
     for (socket, secret) in [(&a, &SECRET_A), (&b, &SECRET_B)] {
         bind(server, socket, 1, secret).await;
     }
-    Pair {
-        _peers: peers,
-        a,
-        b,
-    }
+    Pair { peers, a, b }
 }
 
 async fn introduced(server: &Running) -> [Client; 2] {
@@ -66,7 +62,7 @@ async fn introduced(server: &Running) -> [Client; 2] {
 }
 
 /// Binds as a client does: again and again until the answer comes.
-async fn bind(server: &Running, socket: &UdpSocket, counter: u64, secret: &RelaySecret) {
+pub(crate) async fn bind(server: &Running, socket: &UdpSocket, counter: u64, secret: &RelaySecret) {
     let frame = encode_bind(SESSION, counter, secret);
     loop {
         socket.send_to(&frame, server.addr).await.unwrap();
@@ -79,7 +75,7 @@ async fn bind(server: &Running, socket: &UdpSocket, counter: u64, secret: &Relay
     }
 }
 
-fn data(payload: &[u8]) -> Vec<u8> {
+pub(crate) fn data(payload: &[u8]) -> Vec<u8> {
     [&header(FrameKind::Data, SESSION)[..], payload].concat()
 }
 

@@ -94,6 +94,13 @@ impl Process {
         }
     }
 
+    /// Tells it to read its configuration again.
+    #[cfg(unix)]
+    pub(crate) fn hang_up(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub(crate) fn wait_exit(&mut self) -> ExitStatus {
