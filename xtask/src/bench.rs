@@ -30,10 +30,10 @@ use report::Report;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Few and short rounds: for a look, not for the record
-    #[arg(long)]
+    #[arg(long, global = true)]
     quick: bool,
     /// Exit with status 1 when a target is missed
-    #[arg(long)]
+    #[arg(long, global = true)]
     check: bool,
     /// Only this part; may be repeated
     #[arg(long, value_name = "PART")]
@@ -41,6 +41,15 @@ pub(crate) struct Args {
     /// Be one of the processes measured, told on standard input what to do
     #[arg(long, hide = true)]
     worker: bool,
+    #[command(subcommand)]
+    what: Option<What>,
+}
+
+/// What is measured instead of all that peers notice.
+#[derive(clap::Subcommand)]
+enum What {
+    /// The server: forwarding beside coturn and a copy loop, fairness, thousands of peers
+    Relay(relay::Args),
 }
 
 /// What can be measured by itself.
@@ -102,6 +111,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         progress("building for release");
         return workspace::in_release();
     }
+    if let Some(What::Relay(relay)) = &args.what {
+        let all_met = relay::run(relay, args.quick)?;
+        return Ok(status(args.check, all_met));
+    }
     let plan = if args.quick { Plan::QUICK } else { Plan::FULL };
     let wanted = |part| args.only.is_empty() || args.only.contains(&part);
     let started = Instant::now();
@@ -132,10 +145,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("{} can't be made", folder.display()))?;
     let all_met = report.close(&folder.join("bench.json"), started.elapsed())?;
-    Ok(match args.check && !all_met {
+    Ok(status(args.check, all_met))
+}
+
+fn status(check: bool, all_met: bool) -> ExitCode {
+    match check && !all_met {
         true => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,
-    })
+    }
 }
 
 /// Says on standard error what happens now: the tables come when a part is done.

@@ -92,6 +92,14 @@ impl Worker {
         }
     }
 
+    /// Gives an order that is answered without figures.
+    pub(super) async fn done(&mut self, order: Order) -> anyhow::Result<()> {
+        match self.ask(order).await? {
+            Answer::Done => Ok(()),
+            other => bail!("a worker that should be done said {other:?}"),
+        }
+    }
+
     async fn say(&mut self, what: &impl serde::Serialize) -> anyhow::Result<()> {
         let mut line = serde_json::to_vec(what)?;
         line.push(b'\n');

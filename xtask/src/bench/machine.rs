@@ -34,6 +34,18 @@ impl Machine {
             load: load.unwrap_or_default(),
         }
     }
+
+    /// Says on what it is measured.
+    pub(super) fn print(&self) {
+        let Self {
+            cpu,
+            cores,
+            kernel,
+            rustc,
+            load,
+        } = self;
+        anstream::println!("{cpu}, {cores} cores, Linux {kernel}, {rustc}; load before {load:.1}");
+    }
 }
 
 fn rustc() -> Option<String> {

@@ -2,6 +2,7 @@
 //! standard input and output.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +57,82 @@ pub(super) enum Role {
     Dialer { server: String },
     /// Many endpoints, for their memory.
     Crowd { server: String },
+    /// A Gimlet server that others find again after a restart.
+    ServerAt(Spot),
+    /// quinn, taking connections and holding them.
+    BareServer,
+    /// Batches in, batches out, to where a table by source port says.
+    Copier {
+        /// From where, and where to.
+        pairs: Vec<(SocketAddr, SocketAddr)>,
+    },
+    /// Both ends of this many sessions through a relay.
+    Lanes { count: usize },
+    /// Thousands of peers.
+    Throng {
+        /// The server's address line.
+        server: String,
+        /// Whether it is a bare one.
+        bare: bool,
+    },
+}
+
+/// Where a server is and what it keeps.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Spot {
+    pub(super) listen: SocketAddr,
+    pub(super) state: PathBuf,
+}
+
+/// Through what the sessions of lanes go.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum Via {
+    Copier,
+    Gimlet {
+        /// The server's address line.
+        line: String,
+    },
+    Turn {
+        server: SocketAddr,
+    },
+}
+
+/// How lanes send.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Drive {
+    pub(super) to: SocketAddr,
+    pub(super) seconds: f64,
+    /// Bytes of a payload.
+    pub(super) size: usize,
+    /// Datagrams of one send call.
+    pub(super) burst: u8,
+    /// Bursts of the first lane for each of another's: 1, or it is a flooder.
+    pub(super) first: usize,
+}
+
+/// Datagrams of each lane.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Driven {
+    pub(super) offered: Vec<u64>,
+    pub(super) delivered: Vec<u64>,
+}
+
+/// How neighbours are introduced.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Meet {
+    /// Pairs at a time.
+    pub(super) abreast: usize,
+    /// From one introduction of these to the next at least; 0 for as fast as it goes.
+    pub(super) gap_s: f64,
+    pub(super) seconds: f64,
+}
+
+/// Introductions that came about.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Met {
+    /// Milliseconds until each was accepted.
+    pub(super) times: Vec<f64>,
+    pub(super) seconds: f64,
 }
 
 impl Role {
@@ -70,7 +147,12 @@ impl Role {
             | Self::Forwarder { .. }
             | Self::Flood { .. }
             | Self::Dialer { .. }
-            | Self::Crowd { .. } => false,
+            | Self::Crowd { .. }
+            | Self::ServerAt(_)
+            | Self::BareServer
+            | Self::Copier { .. }
+            | Self::Lanes { .. }
+            | Self::Throng { .. } => false,
         }
     }
 }
@@ -90,6 +172,22 @@ pub(super) enum Order {
     Gather { count: usize },
     /// Connect your endpoints, each to one of these peers.
     Pair { peers: Vec<String> },
+    /// Say where the ends of your lanes are.
+    Pairs,
+    /// Set your lanes up at a relay.
+    Open(Via),
+    /// Send on your lanes.
+    Drive(Drive),
+    /// Sign so many more peers in.
+    SignIn { count: usize },
+    /// Say when each of your peers is signed in, after this time of the monotonic clock, seconds.
+    Back { since: f64 },
+    /// Have your peers introduced.
+    Meet(Meet),
+    /// Leave so many sessions of your peers idle.
+    Idle { sessions: usize },
+    /// Close them.
+    Close,
 }
 
 /// What a worker says.
@@ -104,6 +202,14 @@ pub(super) enum Answer {
     /// The ids of the endpoints.
     Gathered(Vec<String>),
     Paired,
+    Pairs(Vec<(SocketAddr, SocketAddr)>),
+    Driven(Driven),
+    /// Seconds.
+    Took(f64),
+    /// Seconds each.
+    Times(Vec<f64>),
+    Met(Met),
+    Done,
     /// It ends because of this.
     Failed(String),
 }

@@ -1,11 +1,21 @@
 //! Relays flooded with full batches: processor time of each GiB sent on, beside the bare loop's.
 
+mod coturn;
+mod crowd;
+mod fairness;
+mod forwarding;
+mod report;
+mod rig;
+mod suite;
+mod targets;
+
 use serde::Serialize;
 
 use super::crew::Worker;
 use super::figures::Figure;
 use super::message::{Order, Role, Threads};
 use super::{Plan, progress};
+pub(super) use suite::{Args, run};
 
 const GIB: f64 = (1u64 << 30) as f64;
 

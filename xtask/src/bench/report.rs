@@ -16,7 +16,7 @@ use super::setup::Times;
 use super::simulated::Simulated;
 use super::throughput::Line;
 use crate::term::{BAD, DIM, GOOD, HEAD, paint};
-use target::Target;
+pub(super) use target::{Limit, Target, print as print_targets};
 
 /// Collects the parts and prints each as it comes.
 #[derive(Debug, Serialize)]
@@ -48,14 +48,7 @@ impl Report {
 
     /// Prints on what it is measured.
     pub(super) fn open(&self) {
-        let Machine {
-            cpu,
-            cores,
-            kernel,
-            rustc,
-            load,
-        } = &self.machine;
-        anstream::println!("{cpu}, {cores} cores, Linux {kernel}, {rustc}; load before {load:.1}");
+        self.machine.print();
     }
 
     /// Takes the times in the simulator.
@@ -124,6 +117,7 @@ impl Report {
     }
 }
 
-fn heading(text: &str) {
+/// Prints a table's title.
+pub(super) fn heading(text: &str) {
     anstream::println!("\n{}", paint(HEAD, text));
 }

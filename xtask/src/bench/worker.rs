@@ -1,12 +1,18 @@
 //! The process that is measured: takes one role, then order after order until its input ends.
 
+mod bare;
+mod binding;
 mod bulk;
+mod client;
+mod copier;
 mod crowd;
 mod flood;
 mod forwarder;
+mod lanes;
 mod peer;
 mod plain;
 mod server;
+mod throng;
 
 use std::io::{BufRead, Write, stdin, stdout};
 use std::process::ExitCode;
@@ -16,11 +22,15 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
-use super::message::{Answer, Job, Order, Reading, Ready, Role, Threads};
+use super::message::{Answer, Job, Order, Reading, Ready, Role, Spot, Threads};
+use copier::Copier;
 use crowd::Crowd;
 use flood::Flood;
 use forwarder::Forwarder;
+use lanes::Lanes;
 use peer::Sender;
+use throng::Throng;
+pub(super) use throng::monotonic_s;
 
 /// Seeds of the two identities: both sides know whom to expect without being told.
 const RECEIVER: [u8; 32] = [1; 32];
@@ -95,6 +105,8 @@ enum Post {
     /// Dials the receiver at this server.
     Dialer(String),
     Crowd(Crowd),
+    Lanes(Lanes),
+    Throng(Throng),
 }
 
 impl Post {
@@ -118,11 +130,24 @@ impl Post {
             Role::Sender { server, relay_only } => {
                 Self::Sender(peer::connect(&server, relay_only).await?)
             }
-            Role::Server => {
-                let (handle, addr, line) = server::start()?;
-                (ready.addr, ready.line) = (Some(addr), Some(line));
-                Self::Server(handle)
+            Role::Server => Self::server(None, &mut ready)?,
+            Role::ServerAt(spot) => Self::server(Some(spot), &mut ready)?,
+            Role::BareServer => {
+                let (endpoint, address) = bare::start()?;
+                ready.line = Some(address.to_string());
+                Self::Standing {
+                    _held: Box::new(endpoint),
+                }
             }
+            Role::Copier { pairs } => {
+                let copier = Copier::start(&pairs)?;
+                ready.addr = Some(copier.addr);
+                Self::Standing {
+                    _held: Box::new(copier),
+                }
+            }
+            Role::Lanes { count } => Self::Lanes(Lanes::bind(count)?),
+            Role::Throng { server, bare } => Self::Throng(Throng::new(&server, bare)?),
             Role::Forwarder { to } => {
                 let forwarder = Forwarder::start(to)?;
                 ready.addr = Some(forwarder.addr);
@@ -137,6 +162,12 @@ impl Post {
             Role::Crowd { server } => Self::Crowd(Crowd::new(server)),
         };
         Ok((post, ready))
+    }
+
+    fn server(spot: Option<Spot>, ready: &mut Ready) -> anyhow::Result<Self> {
+        let (handle, addr, line) = server::start(spot)?;
+        (ready.addr, ready.line) = (Some(addr), Some(line));
+        Ok(Self::Server(handle))
     }
 
     async fn obey(&mut self, order: Order) -> anyhow::Result<Answer> {
@@ -157,6 +188,8 @@ impl Post {
                 crowd.pair(&peers).await?;
                 Answer::Paired
             }
+            (Self::Lanes(lanes), order) => return lanes.obey(order).await,
+            (Self::Throng(throng), order) => return throng.obey(order).await,
             (_, order) => bail!("{order:?} is not for this worker"),
         })
     }

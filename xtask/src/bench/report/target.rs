@@ -23,13 +23,14 @@ pub(in crate::bench) struct Target {
 /// What is allowed.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Limit {
+pub(in crate::bench) enum Limit {
     AtLeast(f64),
     AtMost(f64),
 }
 
 impl Target {
-    fn new(what: impl Into<String>, measured: f64, unit: &'static str, limit: Limit) -> Self {
+    /// Judges what was measured.
+    pub(in crate::bench) fn new(what: impl Into<String>, measured: f64, unit: &'static str, limit: Limit) -> Self {
         let met = match limit {
             Limit::AtLeast(least) => measured >= least,
             Limit::AtMost(most) => measured <= most,
@@ -41,6 +42,11 @@ impl Target {
             limit,
             met,
         }
+    }
+
+    /// Whether it holds.
+    pub(in crate::bench) fn met(&self) -> bool {
+        self.met
     }
 }
 
@@ -100,7 +106,7 @@ pub(super) fn threads(threads: Threads) -> &'static str {
 }
 
 /// Prints all that were judged.
-pub(super) fn print(targets: &[Target]) {
+pub(in crate::bench) fn print(targets: &[Target]) {
     const COLUMNS: [Column; 4] = [
         Column {
             width: 42,

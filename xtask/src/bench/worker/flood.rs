@@ -19,6 +19,7 @@ use quinn::udp::{RecvMeta, Transmit};
 
 use super::forwarder;
 use session::{SESSION, Session};
+pub(super) use session::{acceptance, bind_both, introduce, introduction};
 
 /// Datagrams of one batch: as many full ones as a UDP length field has room for.
 const SEGMENTS: usize = 44;
