@@ -2,6 +2,8 @@
 //! to standard error.
 
 use std::fmt;
+#[cfg(unix)]
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 
 use gimlet_server::{Access, Config, Server, ServerHandle};
@@ -34,24 +36,30 @@ pub(super) async fn run(context: &Context, args: &ServeArgs, env: Env<'_>) -> Ou
         address: server.address().to_string(),
         listen: server.local_addr(),
     };
+    let reload = reload(context, server.handle());
     let advice = "Ready. On each machine: export GIMLET_SERVER='THE LINE BELOW', then `gimlet up`.";
     context.output.note(advice);
     context.output.print(&ready)?;
-    let handle = server.handle();
     let ended = tokio::select! {
         ended = server.run(session::interrupted()) => ended,
-        () = reload(context, &handle) => Ok(()),
+        () = reload => Ok(()),
     };
     ended.map_err(|error| Failure::new(Status::Failed, error))?;
     Ok(Status::Done)
 }
 
-/// Reads the limits again at every SIGHUP. Never ends. A file with a mistake changes nothing.
-async fn reload(context: &Context, handle: &ServerHandle) {
+/// Catches SIGHUP from now on, and reads the limits again at each. Never ends. A file with a mistake
+/// changes nothing. On a terminal the signal means that it was closed, and keeps its meaning: to end.
+fn reload(context: &Context, handle: ServerHandle) -> impl Future<Output = ()> {
     #[cfg(unix)]
-    {
+    let mut hangup = {
         use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut hangup) = signal(SignalKind::hangup()) {
+        let caught = (!std::io::stdin().is_terminal()).then(|| signal(SignalKind::hangup()));
+        caught.and_then(Result::ok)
+    };
+    async move {
+        #[cfg(unix)]
+        if let Some(hangup) = &mut hangup {
             while hangup.recv().await.is_some() {
                 match context.settings.limits_now() {
                     Ok(limits) => {
@@ -62,10 +70,10 @@ async fn reload(context: &Context, handle: &ServerHandle) {
                 }
             }
         }
+        #[cfg(not(unix))]
+        let _ = (context, handle);
+        std::future::pending().await
     }
-    #[cfg(not(unix))]
-    let _ = (context, handle);
-    std::future::pending().await
 }
 
 fn config(settings: ServeSettings) -> Config {
