@@ -22,7 +22,7 @@ const KEEP_MEMORY: (&str, &str) = ("MALLOC_TRIM_THRESHOLD_", "268435456");
 /// One process.
 pub(super) struct Worker {
     /// Ends it when dropped, as does the end of its standard input.
-    _child: Child,
+    child: Child,
     orders: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
     ready: Ready,
@@ -46,7 +46,7 @@ impl Worker {
         let orders = child.stdin.take().context("no pipe to the worker")?;
         let answers = child.stdout.take().context("no pipe from the worker")?;
         let mut worker = Self {
-            _child: child,
+            child,
             orders,
             answers: BufReader::new(answers).lines(),
             ready: Ready::default(),
@@ -68,6 +68,11 @@ impl Worker {
     pub(super) fn line(&self) -> anyhow::Result<String> {
         let line = self.ready.line.clone();
         line.context("the worker told no address line")
+    }
+
+    /// Kills it and waits until it is gone, with its sockets.
+    pub(super) async fn kill(mut self) -> anyhow::Result<()> {
+        Ok(self.child.kill().await?)
     }
 
     /// Gives an order and waits until it is done.

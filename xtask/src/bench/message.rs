@@ -92,6 +92,10 @@ pub(super) enum Via {
         /// The server's address line.
         line: String,
     },
+    /// The same in tunnels, one for each end.
+    Tunnels {
+        line: String,
+    },
     Turn {
         server: SocketAddr,
     },

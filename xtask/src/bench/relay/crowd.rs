@@ -218,7 +218,7 @@ impl Scene {
 
     /// Kills the server and starts it again as `role`.
     async fn restart(mut self, role: Role) -> anyhow::Result<Storm> {
-        drop(self.server);
+        self.server.kill().await?;
         let mut server = Worker::start(Threads::Two, role).await?;
         let since = crate::bench::worker::monotonic_s();
         let back = match self.throng.ask(Order::Back { since }).await? {

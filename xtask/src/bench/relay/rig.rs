@@ -20,6 +20,8 @@ pub(super) enum Kind {
     Gimlet,
     /// The same on one thread.
     GimletOneThread,
+    /// The Gimlet server, reached over TLS from both ends.
+    GimletTls,
     /// coturn as it comes.
     Coturn,
     /// coturn at its best.
@@ -27,10 +29,11 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 6] = [
         Self::Copier,
         Self::Gimlet,
         Self::GimletOneThread,
+        Self::GimletTls,
         Self::Coturn,
         Self::CoturnTuned,
     ];
@@ -41,6 +44,7 @@ impl Kind {
             Self::Copier => "copy loop",
             Self::Gimlet => "Gimlet",
             Self::GimletOneThread => "Gimlet, one thread",
+            Self::GimletTls => "Gimlet, over TLS",
             Self::Coturn => "coturn",
             Self::CoturnTuned => "coturn, tuned",
         }
@@ -86,14 +90,18 @@ impl Rig {
                 let to = copier.addr()?;
                 (Relay::Worker(copier), to, Via::Copier)
             }
-            Kind::Gimlet | Kind::GimletOneThread => {
-                let threads = match kind == Kind::Gimlet {
-                    true => Threads::Two,
-                    false => Threads::One,
+            Kind::Gimlet | Kind::GimletOneThread | Kind::GimletTls => {
+                let threads = match kind == Kind::GimletOneThread {
+                    true => Threads::One,
+                    false => Threads::Two,
                 };
                 let server = Worker::start(threads, Role::Server).await?;
                 let (to, line) = (server.addr()?, server.line()?);
-                (Relay::Worker(server), to, Via::Gimlet { line })
+                let via = match kind == Kind::GimletTls {
+                    true => Via::Tunnels { line },
+                    false => Via::Gimlet { line },
+                };
+                (Relay::Worker(server), to, via)
             }
             Kind::Coturn | Kind::CoturnTuned => {
                 let Some(coturn) = Coturn::start(kind == Kind::CoturnTuned, folder)? else {

@@ -3,6 +3,7 @@
 
 mod drive;
 mod gimlet;
+mod tunnels;
 mod turn;
 
 use std::cell::RefCell;
@@ -107,6 +108,11 @@ impl Lanes {
             Via::Copier => (),
             Via::Gimlet { line } => {
                 self._peers = Some(gimlet::open(&line.parse()?, &mut self.lanes).await?);
+            }
+            Via::Tunnels { line } => {
+                let server = line.parse()?;
+                tunnels::replace(&server, &mut self.lanes).await?;
+                self._peers = Some(gimlet::open(&server, &mut self.lanes).await?);
             }
             Via::Turn { server } => turn::open(server, &mut self.lanes).await?,
         }

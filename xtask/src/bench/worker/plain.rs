@@ -48,7 +48,7 @@ pub(super) async fn connect(to: SocketAddr) -> anyhow::Result<Sender> {
     Ok(Sender::Plain(connecting.await?))
 }
 
-/// A peer's settings with the congestion controller that Gimlet wraps, unwrapped.
+/// A peer's settings with quinn's CUBIC instead of Gimlet's controller.
 fn settings() -> Arc<TransportConfig> {
     let mut settings = transport::peer_transport(PathEpoch::new());
     settings.congestion_controller_factory(Arc::new(CubicConfig::default()));
