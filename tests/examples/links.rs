@@ -56,6 +56,15 @@ fn lines() -> Vec<(String, Line)> {
         };
         lines.push((format!("lossy, {percent} %"), line));
     }
+    for ms in [5, 20] {
+        let jitter = Duration::from_millis(ms);
+        let line = Line {
+            jitter,
+            loss: 0.005,
+            ..common()
+        };
+        lines.push((format!("jitter of {ms} ms, lossy, 0.5 %"), line));
+    }
     for ms in [200, 300] {
         let far = Line {
             rtt: Duration::from_millis(ms),
@@ -86,44 +95,37 @@ fn alone(line: &Line, controllers: Controllers, time: Duration) -> Seen {
     })
 }
 
-/// The share of one flow beside plain CUBIC in 30 s, begun five seconds before or after it.
-fn beside_cubic(line: &Line, controllers: Controllers, first: bool) -> (f64, f64) {
+/// Two flows over one line for 30 s, the second begun five seconds after the first: the first's share
+/// in percent, both in MB a second, and the median of the first's round trip.
+fn together(line: &Line, first: Controllers, second: Controllers) -> (f64, f64, Duration) {
     in_virtual_time(async {
         let mut world = World::new(SEED);
         let mut sites = Sites::new(&mut world, line);
-        let ((from, to), (other_from, other_to)) = (sites.pair(&mut world), sites.pair(&mut world));
-        let head_start = Duration::from_secs(5);
-        let cubic = Arc::new(CubicConfig::default());
-        let (flow, other);
-        if first {
-            flow = Flow::plain(&from, &to, controllers).await;
-            tokio::time::sleep(head_start).await;
-            other = Flow::plain(&other_from, &other_to, cubic).await;
-        } else {
-            other = Flow::plain(&other_from, &other_to, cubic).await;
-            tokio::time::sleep(head_start).await;
-            flow = Flow::plain(&from, &to, controllers).await;
-        }
+        let (places, others) = (sites.pair(&mut world), sites.pair(&mut world));
+        let first = Flow::plain(&places.0, &places.1, first).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let second = Flow::plain(&others.0, &others.1, second).await;
         let time = Duration::from_secs(30);
-        let (ours, theirs) = tokio::join!(flow.watch(time), other.watch(time));
-        let sum = ours.goodput + theirs.goodput;
-        (ours.goodput / sum, sum)
+        let (first, second) = tokio::join!(first.watch(time), second.watch(time));
+        let sum = first.goodput + second.goodput;
+        (first.goodput / sum * 100.0, sum, first.rtt)
     })
 }
 
 fn main() {
     let wanted = std::env::args().nth(1).unwrap_or_default();
+    let is_wanted = |line: &str, name: &str| line.contains(&wanted) || name.contains(&wanted);
     println!("| line | controller | MB/s | lost, % | round trip, median and p95, ms |");
     println!("| --- | --- | --- | --- | --- |");
-    for (name, line) in lines() {
-        for (controller, factory) in controllers() {
-            if !name.contains(&wanted) && !controller.contains(&wanted) {
+    for (line_name, line) in lines() {
+        for (name, controllers) in controllers() {
+            if !is_wanted(&line_name, name) {
                 continue;
             }
-            let time = if line.rate.is_none() { 4 } else { 30 };
-            let seen = alone(&line, factory, Duration::from_secs(time));
+            let seconds = if line.rate.is_none() { 4 } else { 30 };
+            let seen = alone(&line, controllers, Duration::from_secs(seconds));
             println!(
-                "| {name} | {controller} | {:.2} | {:.2} | {} and {} |",
+                "| {line_name} | {name} | {:.2} | {:.2} | {}, {} |",
                 seen.goodput,
                 seen.lost * 100.0,
                 seen.rtt.as_millis(),
@@ -132,9 +134,10 @@ fn main() {
         }
     }
     println!(
-        "\n| beside CUBIC | controller | share begun first, % | begun second, % | both, MB/s |"
+        "\n| shared | controller | its share beside CUBIC, begun first, % | begun second | both, MB/s | \
+         the first's of two of its kind, % | both, MB/s | round trip, ms |"
     );
-    println!("| --- | --- | --- | --- | --- |");
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
     for (kib, ms) in [(32, 40), (256, 40), (1024, 40), (256, 200), (1024, 200)] {
         let rtt = Duration::from_millis(ms);
         let line = Line {
@@ -142,17 +145,19 @@ fn main() {
             rtt,
             ..Line::common()
         };
-        let name = format!("shared, {kib} KiB queue, {ms} ms");
-        for (controller, factory) in controllers() {
-            if !name.contains(&wanted) && !controller.contains(&wanted) {
+        let line_name = format!("shared, {kib} KiB queue, {ms} ms");
+        for (name, controllers) in controllers() {
+            if !is_wanted(&line_name, name) {
                 continue;
             }
-            let (first, sum) = beside_cubic(&line, factory.clone(), true);
-            let (second, _) = beside_cubic(&line, factory, false);
+            let cubic: Controllers = Arc::new(CubicConfig::default());
+            let (first, sum, _) = together(&line, controllers.clone(), cubic.clone());
+            let (others, _, _) = together(&line, cubic, controllers.clone());
+            let (twin, twins, rtt) = together(&line, controllers.clone(), controllers);
             println!(
-                "| {name} | {controller} | {:.0} | {:.0} | {sum:.1} |",
-                first * 100.0,
-                second * 100.0
+                "| {line_name} | {name} | {first:.0} | {:.0} | {sum:.1} | {twin:.0} | {twins:.1} | {} |",
+                100.0 - others,
+                rtt.as_millis()
             );
         }
     }

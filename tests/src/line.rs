@@ -40,6 +40,8 @@ pub struct Line {
     pub loss: f64,
     /// Round trip while the queue is empty.
     pub rtt: Duration,
+    /// Most that a packet is late besides, each way; packets stay in order.
+    pub jitter: Duration,
 }
 
 impl Line {
@@ -50,6 +52,7 @@ impl Line {
             queue: 256 << 10,
             loss: 0.0,
             rtt: Duration::from_millis(40),
+            jitter: Duration::ZERO,
         }
     }
 
@@ -59,6 +62,7 @@ impl Line {
             rate: self.rate,
             queue: self.queue,
             loss: self.loss,
+            jitter: self.jitter,
             ..LinkConfig::with_delay(self.rtt / 4)
         }
     }
