@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use gimlet_proto::frame::{Frame, FrameKind, encode_bind, header, verify_bind};
 use gimlet_proto::id::{ConnId, PeerId};
 use gimlet_proto::relay::runs::{Content, runs};
-use gimlet_proto::relay::{Action, Command, Config, Control, Relay};
+use gimlet_proto::relay::{Action, Command, Config, Control, Lane, Relay};
 use gimlet_proto::secret::{RelaySecret, SessionId};
 
 use crate::input::Input;
@@ -38,6 +38,8 @@ pub(crate) fn run(data: &[u8]) {
 
 struct Bench {
     sut: Relay,
+    /// Of a shard that is always told at once.
+    lane: Lane,
     now: Instant,
     /// Addresses of control sessions, and those that a valid bind frame came from.
     trusted: BTreeSet<SocketAddr>,
@@ -50,8 +52,10 @@ impl Bench {
         let now = Instant::now();
         let mut config = Config::default();
         config.max_sessions = MAX_SESSIONS;
+        let sut = Relay::new(config, 7, now);
         Self {
-            sut: Relay::new(config, 7, now),
+            lane: sut.lane(now),
+            sut,
             now,
             trusted: BTreeSet::new(),
             spoken: BTreeSet::new(),
@@ -110,6 +114,17 @@ impl Bench {
 
     fn command(&mut self, command: Command) {
         self.sut.handle_command(command, self.now);
+        self.tell();
+    }
+
+    fn tell(&mut self) {
+        while let Some(update) = self.sut.poll_update() {
+            self.lane.apply(update);
+        }
+        assert!(
+            self.lane.len() <= self.sut.len(),
+            "lanes forget what is over"
+        );
     }
 
     fn receive(&mut self, source: SocketAddr, batch: &[u8], stride: usize) {
@@ -121,11 +136,19 @@ impl Bench {
             if is_valid_bind(&frame) {
                 self.trusted.insert(source);
             }
-            match self.sut.handle(source, &frame, &run, self.now) {
+            // What the lane sends on, the relay would send to the same address.
+            let lane = self.lane.handle(source, &frame, &run, self.now);
+            let action = self.sut.handle(source, &frame, &run, self.now);
+            assert!(
+                lane.is_none_or(|lane| lane == action),
+                "{lane:?}, {action:?}"
+            );
+            match action {
                 Action::Forward { to } => assert!(self.trusted.contains(&to), "{to} is nobody's"),
                 Action::Answer(answer) => assert!(answer.as_bytes().len() <= run.bytes.len()),
                 Action::Held | Action::Dropped(_) => (),
             }
+            self.tell();
         }
     }
 
@@ -154,6 +177,7 @@ impl Bench {
             }
         }
         while self.sut.poll_event().is_some() {}
+        self.tell();
         assert!(self.sut.len() <= MAX_SESSIONS);
     }
 }

@@ -157,7 +157,9 @@ impl Relay {
                 let server = self.server.clone();
                 let flow = Flow::new(peers, server, self.clock.nanos(now));
                 let opened = Session::new(dialer, secret, acceptor, Arc::new(flow));
-                self.sessions.insert(session, opened);
+                if self.sessions.insert(session, opened).is_some() {
+                    self.updates.push_back(Update(Change::Gone(session)));
+                }
                 self.release(session, now);
             }
             Command::Accept { session, secret } => {

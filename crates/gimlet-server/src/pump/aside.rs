@@ -2,7 +2,6 @@
 
 use gimlet_proto::relay::runs::{Content, Run, runs};
 use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TryRecvError;
 
 use super::shard::Origin;
 
@@ -40,8 +39,8 @@ pub(crate) struct Hand {
 /// The first pump's end.
 #[derive(Debug)]
 pub(crate) struct Asides {
-    frames: mpsc::Receiver<Aside>,
-    stun: mpsc::Receiver<Aside>,
+    /// Frames and STUN. The one whose turn it is comes first.
+    queues: [mpsc::Receiver<Aside>; 2],
     next: Option<Aside>,
 }
 
@@ -50,8 +49,7 @@ pub(crate) fn asides() -> (Hand, Asides) {
     let (frames, frames_receiver) = mpsc::channel(QUEUE);
     let (stun, stun_receiver) = mpsc::channel(QUEUE);
     let asides = Asides {
-        frames: frames_receiver,
-        stun: stun_receiver,
+        queues: [frames_receiver, stun_receiver],
         next: None,
     };
     (Hand { frames, stun }, asides)
@@ -83,9 +81,10 @@ impl Asides {
     /// Waits until there is something. Cancel safe. For ever where there are no followers.
     pub(super) async fn ready(&mut self) {
         if self.next.is_none() {
+            let [first, second] = &mut self.queues;
             self.next = tokio::select! {
-                Some(aside) = self.frames.recv() => Some(aside),
-                Some(aside) = self.stun.recv() => Some(aside),
+                Some(aside) = first.recv() => Some(aside),
+                Some(aside) = second.recv() => Some(aside),
                 else => std::future::pending().await,
             };
         }
@@ -93,16 +92,11 @@ impl Asides {
 
     /// What is there now, frames and STUN in turn.
     pub(super) fn take(&mut self) -> Option<Aside> {
-        let waiting = self.next.take();
-        let or_else = |queue: &mut mpsc::Receiver<Aside>| match queue.try_recv() {
-            Ok(aside) => Some(aside),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        };
-        if waiting.is_some() {
-            return waiting;
-        }
-        std::mem::swap(&mut self.frames, &mut self.stun);
-        or_else(&mut self.frames).or_else(|| or_else(&mut self.stun))
+        self.next.take().or_else(|| {
+            self.queues.reverse();
+            let mut queues = self.queues.iter_mut();
+            queues.find_map(|queue| queue.try_recv().ok())
+        })
     }
 }
 

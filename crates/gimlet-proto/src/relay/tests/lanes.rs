@@ -141,3 +141,12 @@ fn a_side_that_does_not_bind_is_no_way_around_the_shares() {
     }
     assert!((1_000_000..1_100_000).contains(&passed), "{passed}");
 }
+
+#[test]
+fn an_id_that_is_opened_anew_has_nothing_of_the_session_before() {
+    let mut t = Shards::open();
+    t.t.command(open());
+    t.tell();
+    assert!(t.lanes.iter().all(Lane::is_empty));
+    assert_eq!(t.data(0, addr(1)), Action::Held);
+}
