@@ -16,7 +16,7 @@ use gimlet_proto::traversal::SocketId;
 use quinn::TokioRuntime;
 use tokio::sync::{broadcast, mpsc, watch};
 
-use crate::control::{Control, ControlConfig};
+use crate::control::{self, Control, ControlConfig};
 use crate::endpoint::{Endpoint, Shared};
 use crate::engine::Engine;
 use crate::error::BindError;
@@ -62,8 +62,10 @@ impl Builder {
         self
     }
 
-    /// Adds a server. The first that works is used. Default: none; then only
-    /// [`Endpoint::net_report`] without servers is left.
+    /// Adds a server. Of several the nearest is asked first, the list's order breaking ties; another is
+    /// kept warm, and the rest are looked at when a peer is not there. Addresses with one key are one
+    /// server; four servers are used at most. Default: none; then only [`Endpoint::net_report`]
+    /// without servers is left.
     pub fn server(mut self, server: ServerAddress) -> Self {
         self.servers.push(server);
         self
@@ -201,25 +203,26 @@ impl Builder {
             peers: RwLock::new(HashMap::new()),
             addrs: AtomicU64::new(1),
         });
+        let servers = control::group(&self.servers);
         let config = ControlConfig {
-            servers: self.servers.clone(),
+            servers: servers.clone(),
             name: self.name,
             reachable: !shared.alpns.is_empty(),
             lease: self.lease.unwrap_or(Duration::from_secs(60)),
             software: concat!("gimlet/", env!("CARGO_PKG_VERSION")).to_owned(),
         };
-        let (control, control_events) = Control::start(shared.clone(), config);
+        let (control, control_ends) = Control::start(&shared, &config);
         let (commands, from_callers) = mpsc::channel(MAX_COMMANDS);
         let (accepted, incoming) = mpsc::channel(MAX_INCOMING);
         tokio::spawn(incoming::run(shared.clone(), accepted));
         Engine::start(
             shared.clone(),
             control.clone(),
-            control_events,
+            control_ends,
             from_callers,
             commands.downgrade(),
             reports,
-            self.servers,
+            servers,
         );
         Ok(Endpoint::new(shared, control, commands, incoming))
     }

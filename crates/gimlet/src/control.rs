@@ -1,5 +1,10 @@
-//! Keeps this endpoint signed in: one control session at a time, made again with back-off.
+//! Keeps this endpoint signed in: a [`link`] for each server, of which the engine wants a few.
+//!
+//! Which ones, and which of them comes first, is decided by [`roles`]. Addresses that name one key
+//! are one server, tried in turn.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,44 +14,46 @@ use gimlet_proto::message::{RequestId, ToPeer, ToServer};
 use gimlet_proto::name::Name;
 use gimlet_proto::stun::TransactionId;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
 
 use crate::endpoint::Shared;
-use crate::error::{RequestError, SignInError};
-use crate::event::{EndpointEvent, SignedIn};
+use crate::error::SignInError;
+use crate::event::SignedIn;
 
 mod climb;
 mod dial;
+mod link;
+mod request;
+pub(crate) mod roles;
 mod session;
+mod standing;
 
 pub(crate) use dial::{ServerPlace, places};
+use link::{Link, Wish};
+pub(crate) use standing::{ControlState, Standing};
+pub use standing::{ServerRole, ServerStatus};
 
-/// Messages waiting for the control session. Requests of one process are few; a full queue means
-/// the server has stopped reading.
-const MAX_OUTGOING: usize = 256;
+/// Servers of an endpoint. Each is measured, and may be signed in to for a dial; more than a few
+/// would be traffic for nothing, and a peer is looked for at all of them.
+pub(crate) const MAX_SERVERS: usize = 4;
 
 /// Events waiting for the engine.
 const MAX_EVENTS: usize = 256;
 
-/// How long a caller waits for the answer to a request, a reconnect included.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// One of an endpoint's servers, by its place in the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ServerId(pub(crate) u8);
 
-/// First and longest pause between attempts. With the attempt itself, a peer is back within 5 s of
-/// its server's return; 20,000 peers of one server then make at most some 10,000 attempts a second.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+impl ServerId {
+    /// Its place in every list of servers.
+    pub(crate) fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
 
-/// Pause after a refusal that only a person can change, so that an operator's fix takes effect.
-const DEFINITE_PAUSE: Duration = Duration::from_secs(30);
-
-/// Whether this endpoint is signed in.
-#[derive(Debug, Clone)]
-pub(crate) enum ControlState {
-    /// The first attempt is under way.
-    Connecting,
-    /// Yes.
-    Online(SignedIn),
-    /// No; unless the reason is definite, the next attempt is coming.
-    Failed(SignInError),
+impl fmt::Display for ServerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
 }
 
 /// Somebody answers a Binding request over UDP.
@@ -58,7 +65,7 @@ pub(crate) struct StunAnswer {
     pub(crate) observed: SocketAddr,
 }
 
-/// What the engine hears.
+/// What the engine hears of a server.
 #[derive(Debug)]
 pub(crate) enum ControlEvent {
     /// Signed in.
@@ -67,15 +74,15 @@ pub(crate) enum ControlEvent {
         server: ServerPlace,
         /// Its other STUN ports.
         stun_ports: Vec<u16>,
-        /// Where it sees us.
-        observed: SocketAddr,
         /// The round trip to it.
         rtt: Duration,
+        /// What it says.
+        signed_in: SignedIn,
     },
     /// A message that is not the answer to a request.
     Message(ToPeer),
-    /// The session is over.
-    Offline,
+    /// The session is over, or an attempt at one failed.
+    Offline(SignInError),
 }
 
 /// What the session is to send.
@@ -94,7 +101,8 @@ pub(crate) enum Outgoing {
 /// What signing in takes.
 #[derive(Debug, Clone)]
 pub(crate) struct ControlConfig {
-    pub(crate) servers: Vec<ServerAddress>,
+    /// The addresses of each server.
+    pub(crate) servers: Vec<Vec<ServerAddress>>,
     pub(crate) name: Option<Name>,
     pub(crate) lease: Duration,
     /// Whether peers may be introduced to us.
@@ -102,250 +110,164 @@ pub(crate) struct ControlConfig {
     pub(crate) software: String,
 }
 
-/// The caller's end of the control task.
+/// The servers that a list of addresses names: those with one key are one server.
+pub(crate) fn group(addresses: &[ServerAddress]) -> Vec<Vec<ServerAddress>> {
+    let mut servers: Vec<Vec<ServerAddress>> = Vec::new();
+    for address in addresses {
+        let same = |server: &&mut Vec<ServerAddress>| {
+            server[0] == *address || address.key.is_some() && server[0].key == address.key
+        };
+        match servers.iter_mut().find(same) {
+            Some(server) if server.contains(address) => (),
+            Some(server) => server.push(address.clone()),
+            None => servers.push(vec![address.clone()]),
+        }
+    }
+    servers.truncate(MAX_SERVERS);
+    servers
+}
+
+/// What the engine holds of the control tasks.
+pub(crate) struct ControlEnds {
+    /// From every server.
+    pub(crate) events: mpsc::Receiver<(ServerId, ControlEvent)>,
+    /// For callers to see.
+    pub(crate) standing: watch::Sender<Standing>,
+}
+
+/// The caller's end of the control tasks.
 #[derive(Debug, Clone)]
 pub(crate) struct Control {
-    outgoing: mpsc::Sender<Outgoing>,
-    state: watch::Receiver<ControlState>,
-    /// Set once to end the task; so does dropping every `Control`.
-    stop: Arc<watch::Sender<bool>>,
-    /// Counts moves of this host.
-    moves: Arc<watch::Sender<u64>>,
+    links: Arc<[Link]>,
+    standing: watch::Receiver<Standing>,
 }
 
 impl Control {
-    /// Starts the task. It ends on sign-out, or when every `Control` is dropped.
-    pub(crate) fn start(
-        shared: Arc<Shared>,
-        config: ControlConfig,
-    ) -> (Self, mpsc::Receiver<ControlEvent>) {
-        let (outgoing, from_callers) = mpsc::channel(MAX_OUTGOING);
-        let (events, to_engine) = mpsc::channel(MAX_EVENTS);
-        let initial = match config.servers.is_empty() {
-            true => ControlState::Failed(SignInError::NoServer),
-            false => ControlState::Connecting,
+    /// Starts a task for each server. They end on sign-out, or when every `Control` is dropped.
+    pub(crate) fn start(shared: &Arc<Shared>, config: &ControlConfig) -> (Self, ControlEnds) {
+        let (to_engine, events) = mpsc::channel(MAX_EVENTS);
+        let (publish, standing) = watch::channel(Standing::new(&config.servers));
+        let links = config.servers.iter().enumerate().map(|(nth, addresses)| {
+            let id = ServerId(nth as u8);
+            Link::start(id, addresses, shared, config, &to_engine)
+        });
+        let control = Self {
+            links: links.collect(),
+            standing,
         };
-        let (publish, state) = watch::channel(initial);
-        let (stop, stopped) = watch::channel(false);
-        let (moves, moved) = watch::channel(0);
-        let task = Task {
-            shared,
-            config,
-            outgoing: from_callers,
+        let ends = ControlEnds {
             events,
-            state: publish,
-            stopped,
-            moved,
+            standing: publish,
         };
-        tokio::spawn(task.run());
-        (
-            Self {
-                outgoing,
-                state,
-                stop: Arc::new(stop),
-                moves: Arc::new(moves),
-            },
-            to_engine,
-        )
+        (control, ends)
     }
 
-    /// The current state.
+    /// Whether we are signed in.
     pub(crate) fn state(&self) -> ControlState {
-        self.state.borrow().clone()
+        match self.is_stopped() {
+            true => ControlState::Failed(SignInError::SignedOut),
+            false => self.standing.borrow().state.clone(),
+        }
     }
 
-    /// Waits for the first attempt to end, however it ends.
+    /// How it stands with every server.
+    pub(crate) fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.clone()
+    }
+
+    /// Waits for the first attempts to end, however they end.
     pub(crate) async fn online(&self) -> Result<SignedIn, SignInError> {
-        let mut state = self.state.clone();
-        let settled = state
-            .wait_for(|state| !matches!(state, ControlState::Connecting))
+        let mut standing = self.standing.clone();
+        let settled = standing
+            .wait_for(|standing| !matches!(standing.state, ControlState::Connecting))
             .await;
-        match settled.as_deref() {
+        match settled.as_deref().map(|standing| &standing.state) {
+            _ if self.is_stopped() => Err(SignInError::SignedOut),
             Ok(ControlState::Online(signed_in)) => Ok(signed_in.clone()),
             Ok(ControlState::Failed(error)) => Err(error.clone()),
             Ok(ControlState::Connecting) | Err(_) => Err(SignInError::SignedOut),
         }
     }
 
-    /// This host's network changed: whether the session still works is found out at once, and if
-    /// there is none, the next attempt begins now.
+    /// Sets which servers to be signed in to.
+    pub(crate) fn want(&self, wanted: &BTreeSet<ServerId>) {
+        for link in self.links.iter() {
+            link.wish(match wanted.contains(&link.id) {
+                true => Wish::SignedIn,
+                false => Wish::Idle,
+            });
+        }
+    }
+
+    /// This host's network changed: whether sessions still work is found out at once, and where there
+    /// is none, the next attempt begins now.
     pub(crate) fn moved(&self) {
-        self.moves.send_modify(|moves| *moves += 1);
+        self.links.iter().for_each(Link::moved);
+    }
+
+    /// Finds out whether a server still answers.
+    pub(crate) fn doubt(&self, server: ServerId) {
+        if let Some(link) = self.links.get(server.index()) {
+            link.doubt();
+        }
     }
 
     /// Sends a message, or drops it when the queue is full: all of them are repeated or repaired.
-    pub(crate) fn send(&self, message: impl Into<ToServer>) {
-        if self
-            .outgoing
-            .try_send(Outgoing::Message(message.into()))
-            .is_err()
-        {
-            tracing::debug!("control queue is full or closed");
+    pub(crate) fn send(&self, server: ServerId, message: impl Into<ToServer>) {
+        let message = Outgoing::Message(message.into());
+        let link = self.links.get(server.index());
+        if link.is_none_or(|link| link.outgoing.try_send(message).is_err()) {
+            tracing::debug!(%server, "control queue is full or closed");
         }
     }
 
-    /// Sends a request and waits for its answer. Before sign-in it waits with it, so that the
-    /// request rides right behind the sign-in.
-    pub(crate) async fn request(
-        &self,
-        make: impl FnOnce(RequestId) -> ToServer + Send + 'static,
-    ) -> Result<ToPeer, RequestError> {
-        let mut state = self.state.clone();
-        let failed = async {
-            let failed = state
-                .wait_for(|state| matches!(state, ControlState::Failed(_)))
-                .await;
-            match failed.as_deref() {
-                Ok(ControlState::Failed(error)) => error.clone(),
-                Ok(ControlState::Connecting | ControlState::Online(_)) | Err(_) => {
-                    SignInError::SignedOut
-                }
-            }
-        };
-        let (reply, answer) = oneshot::channel();
-        let request = Outgoing::Request {
-            make: Box::new(make),
-            reply,
-        };
-        let exchange = async {
-            self.outgoing.send(request).await.ok()?;
-            answer.await.ok()
-        };
-        tokio::select! {
-            biased;
-            error = failed => Err(error.into()),
-            answer = tokio::time::timeout(REQUEST_TIMEOUT, exchange) => match answer {
-                Ok(Some(answer)) => Ok(answer),
-                Ok(None) | Err(_) => Err(RequestError::TimedOut),
-            },
-        }
-    }
-
-    /// Says goodbye; returns when the server has heard it or cannot.
+    /// Says goodbye everywhere; returns when the servers have heard it or cannot.
     pub(crate) async fn sign_out(&self) {
-        self.stop.send_replace(true);
-        let mut state = self.state.clone();
-        let over = |state: &ControlState| {
-            matches!(
-                state,
-                ControlState::Failed(SignInError::SignedOut | SignInError::NoServer)
-            )
-        };
-        // An error means the task is gone already.
-        let _ = state.wait_for(over).await;
-    }
-}
-
-struct Task {
-    shared: Arc<Shared>,
-    config: ControlConfig,
-    outgoing: mpsc::Receiver<Outgoing>,
-    events: mpsc::Sender<ControlEvent>,
-    state: watch::Sender<ControlState>,
-    stopped: watch::Receiver<bool>,
-    moved: watch::Receiver<u64>,
-}
-
-/// How a session or an attempt ended.
-enum End {
-    /// For good.
-    SignedOut,
-    /// Try again.
-    Failed(SignInError),
-    /// Try again at once: the server did not answer from where we are now.
-    Silent(SignInError),
-}
-
-impl Task {
-    async fn run(mut self) {
-        if self.config.servers.is_empty() {
-            // There is nothing to do; dropping the queues tells callers.
-            return;
+        for link in self.links.iter() {
+            link.wish(Wish::Stop);
         }
-        let mut pause = BACKOFF.0;
-        for server in self.config.servers.clone().iter().cycle() {
-            let (error, at_once) = match self.attempt(server).await {
-                End::SignedOut => break,
-                End::Failed(error) => (error, false),
-                End::Silent(error) => (error, true),
-            };
-            if matches!(&*self.state.borrow(), ControlState::Online(_)) {
-                pause = BACKOFF.0;
-            }
-            let (definite, replaced) = (error.is_definite(), error == SignInError::Replaced);
-            if !self.failed(error).await {
-                break;
-            }
-            if replaced {
-                // Coming back would only drive the other one out in turn.
-                stop(&mut self.stopped).await;
-                break;
-            }
-            let wait = match (definite, at_once) {
-                (true, _) => DEFINITE_PAUSE,
-                (false, true) => Duration::ZERO,
-                (false, false) => jittered(pause),
-            };
-            pause = (pause * 2).min(BACKOFF.1);
-            tokio::select! {
-                () = tokio::time::sleep(wait) => (),
-                () = moved(&mut self.moved) => pause = BACKOFF.0,
-                () = stop(&mut self.stopped) => break,
-            }
-        }
-        self.state
-            .send_replace(ControlState::Failed(SignInError::SignedOut));
-    }
-
-    /// One attempt, and the session if it succeeds.
-    async fn attempt(&mut self, server: &ServerAddress) -> End {
-        let started = Instant::now();
-        let dialled = loop {
-            tokio::select! {
-                dialled = dial::dial(&self.shared, server) => break dialled,
-                () = moved(&mut self.moved) => (),
-                () = stop(&mut self.stopped) => return End::SignedOut,
-            }
-        };
-        match dialled {
-            Ok(mut control) => self.session(&mut control, server, started).await,
-            Err(error) => End::Failed(error),
+        for link in self.links.iter() {
+            link.outgoing.closed().await;
         }
     }
 
-    /// Tells everyone; false when nobody is left to tell.
-    async fn failed(&mut self, error: SignInError) -> bool {
-        tracing::debug!(%error, "not signed in");
-        let was_online = matches!(&*self.state.borrow(), ControlState::Online(_));
-        self.state.send_replace(ControlState::Failed(error.clone()));
-        self.shared
-            .announce(EndpointEvent::SignedOut { reason: error });
-        !was_online || self.events.send(ControlEvent::Offline).await.is_ok()
+    fn is_stopped(&self) -> bool {
+        let mut wishes = self.links.iter().map(Link::current_wish);
+        wishes.any(|wish| wish == Wish::Stop)
     }
 }
 
-/// Waits until the task is told to end.
-async fn stop(stopped: &mut watch::Receiver<bool>) {
-    // An error means that every `Control` is gone, which says the same.
-    let _ = stopped.wait_for(|stopped| *stopped).await;
-}
-
-/// Waits until then; for ever, if that is never.
-async fn sleep_until(at: Option<std::time::Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
+/// A server's first address, as people know it.
+fn shown(address: &ServerAddress) -> String {
+    match address.host.parse::<std::net::Ipv6Addr>() {
+        Ok(ip) => SocketAddr::from((ip, address.port)).to_string(),
+        Err(_) => format!("{}:{}", address.host, address.port),
     }
 }
 
-/// Waits until this host's network changes.
-async fn moved(moved: &mut watch::Receiver<u64>) {
-    if moved.changed().await.is_err() {
-        // Every `Control` is gone; the task is about to hear of it.
-        std::future::pending().await
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn jittered(pause: Duration) -> Duration {
-    pause.mul_f64(rand::random_range(0.5..1.5))
+    fn list(addresses: &[&str]) -> Vec<ServerAddress> {
+        let addresses = addresses.iter();
+        addresses.map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn addresses_with_one_key_are_one_server() {
+        let key = gimlet_proto::id::PeerId::from_bytes([7; 32]);
+        let lan = format!("gimlet://192.168.1.2:13000?key={key}");
+        let wan = format!("gimlet://example.org:13000?key={key}");
+        let servers = group(&list(&[&lan, "other.example.org:443", &wan, &lan]));
+        assert_eq!(servers.len(), 2);
+        assert_eq!(servers[0].len(), 2);
+    }
+
+    #[test]
+    fn addresses_without_a_key_are_servers_of_their_own_and_bounded() {
+        let servers = group(&list(&["a:1", "b:1", "a:1", "c:1", "d:1", "e:1"]));
+        assert_eq!(servers.len(), MAX_SERVERS);
+        assert_eq!(shown(&servers[0][0]), "a:1");
+    }
 }

@@ -15,19 +15,20 @@ use gimlet_proto::address::ServerAddress;
 use gimlet_proto::candidate::NatClass;
 use gimlet_proto::id::PeerId;
 use gimlet_proto::message::{
-    AskStats, FailReason, List, PeerInfo, RefuseReason, Resolve, Resolved, SessionInfo, Stats,
-    ToPeer,
+    AskStats, FailReason, List, PeerInfo, RefuseReason, SessionInfo, Stats, ToPeer,
 };
 use gimlet_proto::nat;
 use gimlet_proto::traversal::{Family, SocketId};
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+
+mod resolve;
 
 use crate::builder::Builder;
 use crate::connection::Connection;
-use crate::control::{Control, ControlState, StunAnswer};
+use crate::control::{Control, ControlState, ServerStatus, StunAnswer};
 use crate::engine::Command;
-use crate::error::{ConnectError, RequestError, ResolveError, SignInError};
+use crate::error::{ConnectError, RequestError, SignInError};
 use crate::event::{EndpointEvent, SignedIn};
 use crate::incoming;
 use crate::network::Network;
@@ -45,6 +46,9 @@ const MAPPING_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// How long [`Endpoint::look_again`] waits: a little longer than looking takes at most.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long [`Endpoint::servers`] waits: a measurement's time, and a slow name server's.
+const MEASURE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long [`Endpoint::close`] waits for goodbyes to be heard.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -201,41 +205,6 @@ impl Endpoint {
         self.inner.control.online().await
     }
 
-    /// Finds out who a text means: a name, an id, a unique prefix of an id, or `IP:PORT` where the
-    /// server tells addresses. Called before sign-in, it rides right behind it and costs no extra
-    /// round trip.
-    ///
-    /// # Errors
-    ///
-    /// - [`ResolveError::Unknown`], [`ResolveError::Ambiguous`]: give another text.
-    /// - [`ResolveError::Request`]: not signed in, or the server cannot answer now.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe.
-    pub async fn resolve(&self, text: &str) -> Result<Resolved, ResolveError> {
-        let text = text.trim().to_owned();
-        let unknown = || ResolveError::Unknown { text: text.clone() };
-        if text.is_empty() || text.len() > Resolve::MAX_TEXT {
-            return Err(unknown());
-        }
-        let asked = text.clone();
-        let answer = self
-            .inner
-            .control
-            .request(|id| Resolve { id, text: asked }.into())
-            .await?;
-        match answer {
-            ToPeer::Resolved(resolved) => Ok(resolved),
-            ToPeer::Failed(failed) => Err(match failed.reason {
-                FailReason::UnknownPeer => unknown(),
-                FailReason::Ambiguous => ResolveError::Ambiguous { text },
-                reason => ResolveError::Request(request_failure(reason)),
-            }),
-            _ => Err(RequestError::Rejected.into()),
-        }
-    }
-
     /// Lists peers online and the sessions between them.
     ///
     /// # Errors
@@ -285,6 +254,23 @@ impl Endpoint {
             ToPeer::Stats(stats) => Ok(stats),
             ToPeer::Failed(failed) => Err(request_failure(failed.reason)),
             _ => Err(RequestError::Rejected),
+        }
+    }
+
+    /// The servers of this endpoint in the order given, how far they are, and which of them is asked
+    /// first. Waits until each was measured or did not answer, 1 s and the lookup of its name at most.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn servers(&self) -> Vec<ServerStatus> {
+        let mut standing = self.inner.control.standing();
+        let measured = standing.wait_for(|standing| standing.measured);
+        let measured = timeout(MEASURE_TIMEOUT, measured).await;
+        match measured {
+            Ok(Ok(standing)) => standing.servers.clone(),
+            // An error means that the engine is gone; what is known stays.
+            Ok(Err(_)) | Err(_) => self.inner.control.standing().borrow().servers.clone(),
         }
     }
 

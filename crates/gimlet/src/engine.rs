@@ -24,7 +24,7 @@ use gimlet_proto::traversal::{Route, SocketId};
 use quinn::AsyncUdpSocket;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::control::{Control, ControlEvent, ServerPlace};
+use crate::control::{Control, ControlEnds, ControlEvent, ServerId, ServerPlace};
 use crate::endpoint::Shared;
 use crate::peer::{Peer, Wanted};
 
@@ -39,15 +39,19 @@ mod leg;
 mod lookout;
 mod mapping;
 mod movement;
+mod nearness;
 mod reporting;
 mod search;
+mod servers;
 mod session;
 
+use asking::Asking;
 use discovery::{Discovery, Opened, Run};
 use held::Held;
 use movement::Movement;
 use reporting::Reports;
 use search::Searches;
+use servers::Servers;
 use session::Session;
 
 /// Sessions of one endpoint. Each takes some 10 KiB; strangers who are let in
@@ -78,6 +82,8 @@ pub(crate) enum Command {
     },
     /// The policy has decided about an introduction.
     Decided {
+        /// By which server.
+        server: ServerId,
         /// Which one.
         introduction: Box<Introduction>,
         /// How.
@@ -99,8 +105,12 @@ pub(crate) enum Command {
     },
     /// Somebody wants to know how the network is now.
     Discover,
-    /// The addresses of servers are known.
+    /// The addresses of one server are known.
+    Located(ServerId, Vec<ServerPlace>),
+    /// The addresses of all servers are known.
     Places(Vec<ServerPlace>),
+    /// Somebody looks for a peer at a server that we may not be signed in to.
+    Need(ServerId),
     /// Somebody wants to know which port the router gives us.
     MapPort,
     /// What the router gave.
@@ -137,16 +147,12 @@ pub(crate) struct Engine {
     by_session: HashMap<SessionId, VirtualAddr>,
     by_fragment: HashMap<[u8; 8], VirtualAddr>,
     held: Held,
-    /// The server we are signed in to.
-    server: Option<ServerPlace>,
-    /// Whether it is reached through a tunnel.
-    on_tunnel: bool,
-    /// The round trip to it.
-    server_rtt: Duration,
+    servers: Servers,
+    asking: Asking,
     /// What strangers can make us send by naming addresses: see [`CHECKS`].
     checks: Bucket,
     searches: Searches,
-    /// Where the server sees the socket of our control session.
+    /// Where the primary server sees the socket of our control session.
     observed: Option<(SocketId, SocketAddr)>,
     /// What peers were last told of us.
     announced: (Vec<Candidate>, NatClass),
@@ -164,11 +170,11 @@ impl Engine {
     pub(crate) fn start(
         shared: Arc<Shared>,
         control: Control,
-        control_events: mpsc::Receiver<ControlEvent>,
+        control_ends: ControlEnds,
         from_callers: mpsc::Receiver<Command>,
         commands: mpsc::WeakSender<Command>,
         reports: mpsc::Receiver<Report>,
-        servers: Vec<ServerAddress>,
+        servers: Vec<Vec<ServerAddress>>,
     ) {
         tokio::spawn(addresses::resolve_places(
             shared.clone(),
@@ -188,9 +194,8 @@ impl Engine {
             by_session: HashMap::new(),
             by_fragment: HashMap::new(),
             held: Held::default(),
-            server: None,
-            on_tunnel: false,
-            server_rtt: Duration::ZERO,
+            servers: Servers::new(control_ends.standing, now),
+            asking: Asking::default(),
             checks: Bucket::default(),
             searches: Searches::new(),
             observed: None,
@@ -201,22 +206,25 @@ impl Engine {
             movement,
             port_map: None,
         };
-        tokio::spawn(engine.run(control_events, from_callers, reports));
+        tokio::spawn(engine.run(control_ends.events, from_callers, reports));
     }
 
     async fn run(
         mut self,
-        mut control_events: mpsc::Receiver<ControlEvent>,
+        mut control_events: mpsc::Receiver<(ServerId, ControlEvent)>,
         mut commands: mpsc::Receiver<Command>,
         mut reports: mpsc::Receiver<Report>,
     ) {
         let mut changes = self.shared.network.changes();
         let mut orphaned = false;
+        self.settle_servers();
         while !(orphaned && self.entries.values().all(|entry| !entry.peer.is_in_use())) {
             let timeout = tokio::time::sleep_until(self.timeout().into());
             tokio::select! {
                 biased;
-                Some(event) = control_events.recv() => self.handle_control(event),
+                Some((server, event)) = control_events.recv() => {
+                    self.handle_control(server, event);
+                }
                 command = commands.recv(), if !orphaned => match command {
                     Some(Command::Stop { done }) => {
                         self.stop();
@@ -234,6 +242,8 @@ impl Engine {
                 }
                 () = timeout => self.handle_timeout(),
             }
+            self.settle_servers();
+            self.ask_next();
         }
         self.shared
             .peers
@@ -252,9 +262,12 @@ impl Engine {
                 }
             }
             Command::Decided {
+                server,
                 introduction,
                 accepted,
-            } => self.decided(*introduction, accepted),
+            } => self.decided(server, *introduction, accepted),
+            Command::Located(server, places) => self.located(server, &places, now()),
+            Command::Need(server) => self.servers.need(server, now()),
             Command::Places(places) => {
                 let ports = places.iter().flat_map(|place| {
                     let main = (place.socket, place.addr);
@@ -300,9 +313,14 @@ impl Engine {
             }
             Report::Unclaimed { session, datagram } => self.held.hold(session, datagram, now),
             Report::Suspect { link, route } => {
+                let mut home = None;
                 self.with_link(&link, |entry| {
+                    home = entry.session.home;
                     entry.session.agent.handle_suspect(route, now)
                 });
+                if route == Route::Relay {
+                    self.doubt_server(home, now);
+                }
                 self.doubt_entry(link.addr(), now);
             }
             Report::Heard { link, route } => {
@@ -326,6 +344,9 @@ impl Engine {
                     return;
                 }
                 if self.handle_discovery(socket, remote, datagram, now) {
+                    return;
+                }
+                if self.handle_nearness(socket, remote, datagram, now) {
                     return;
                 }
                 (
@@ -372,6 +393,7 @@ impl Engine {
         let now = now();
         self.handle_discovery_timeout(now);
         self.handle_movement_timeout(now);
+        self.handle_servers_timeout(now);
         let socket = self.shared.socket.clone();
         while let Some(&(at, addr)) = self.due.first().filter(|(at, _)| *at <= now) {
             self.due.remove(&(at, addr));
@@ -389,7 +411,8 @@ impl Engine {
     fn timeout(&self) -> Instant {
         let due = self.due.first().map(|&(at, _)| at);
         let discovery = self.discovery.poll_timeout();
-        [due, discovery, self.movement.poll_timeout()]
+        let servers = self.servers.poll_timeout();
+        [due, discovery, servers, self.movement.poll_timeout()]
             .into_iter()
             .flatten()
             .fold(self.sweep_at, Instant::min)

@@ -73,6 +73,7 @@ mod policy;
 
 pub use builder::Builder;
 pub use connection::{Connection, Timings};
+pub use control::{ServerRole, ServerStatus};
 pub use endpoint::{Endpoint, Listing, NetReport};
 pub use error::{BindError, CloseReason, ConnectError, RequestError, ResolveError, SignInError};
 pub use event::{EndpointEvent, SignedIn, Transport};

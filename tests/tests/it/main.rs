@@ -16,6 +16,7 @@ mod liar;
 mod movement;
 mod restart;
 mod search;
+mod servers;
 mod sites;
 mod stats;
 mod stun_clients;

@@ -18,9 +18,10 @@ use tokio::time::Instant;
 
 use super::climb::{Action, Climb};
 use super::dial::{Dialled, OpenTunnel};
-use super::{ControlEvent, ControlState, End, Outgoing, StunAnswer, Task, sleep_until, stop};
+use super::link::{End, Task, dismissed, sleep_until};
+use super::{ControlEvent, Outgoing, StunAnswer};
 use crate::error::SignInError;
-use crate::event::{EndpointEvent, SignedIn, Transport};
+use crate::event::{SignedIn, Transport};
 
 /// The sign-in is the first request.
 const SIGN_IN: RequestId = 0;
@@ -124,9 +125,9 @@ impl Session<'_> {
         let sign_in_by = self.started + SIGN_IN_TIMEOUT;
         let mut buffer = vec![0; READ];
         let mut nat = self.task.shared.nat.subscribe();
-        let mut stopped = self.task.stopped.clone();
-        let mut moved = self.task.moved.clone();
-        moved.mark_unchanged();
+        let mut wish = self.task.wish.clone();
+        let mut nudges = self.task.nudges.clone();
+        let mut moves = nudges.borrow_and_update().moves;
         let mut answers = self.task.shared.stun_answers.subscribe();
         let tunnel = self.control.tunnel.as_ref().map(OpenTunnel::ended);
         let mut tunnel = pin!(async move {
@@ -150,10 +151,18 @@ impl Session<'_> {
                     Some(outgoing) => self.send(outgoing).await,
                     None => Err(self.goodbye().await),
                 },
-                () = stop(&mut stopped) => Err(self.goodbye().await),
-                Ok(()) = moved.changed(), if signed_in => {
-                    self.climb.restart(Instant::now().into_std());
-                    self.begin_probe().await
+                () = dismissed(&mut wish) => Err(self.goodbye().await),
+                Ok(()) = nudges.changed(), if signed_in => {
+                    let now = nudges.borrow_and_update().moves;
+                    let moved = std::mem::replace(&mut moves, now) != now;
+                    if moved {
+                        self.climb.restart(Instant::now().into_std());
+                    }
+                    // Doubts do not begin anew what is under way, or it would never end.
+                    match moved || self.probe.is_none() {
+                        true => self.begin_probe().await,
+                        false => Ok(()),
+                    }
                 }
                 () = &mut tunnel, if self.control.tunnel.is_some() => self.tunnel_ended(),
                 answer = answers.recv(), if climb_at.is_some() => {
@@ -221,19 +230,12 @@ impl Session<'_> {
         let event = ControlEvent::Online {
             server: self.control.place,
             stun_ports: stun_ports.clone(),
-            observed: signed_in.observed,
             rtt: self.control.connection.min_rtt(),
+            signed_in: signed_in.clone(),
         };
-        self.said = Some((signed_in.clone(), stun_ports));
-        // The engine first: whoever sees `Online` may connect at once.
-        self.event(event).await?;
-        self.task
-            .state
-            .send_replace(ControlState::Online(signed_in.clone()));
-        self.task
-            .shared
-            .announce(EndpointEvent::SignedIn(signed_in));
-        Ok(())
+        self.said = Some((signed_in, stun_ports));
+        self.task.online = true;
+        self.task.event(event).await
     }
 
     async fn dispatch(&mut self, message: ToPeer) -> Result<(), End> {
@@ -261,16 +263,8 @@ impl Session<'_> {
                 }
                 Ok(())
             }
-            None => self.event(ControlEvent::Message(message)).await,
+            None => self.task.event(ControlEvent::Message(message)).await,
         }
-    }
-
-    async fn event(&mut self, event: ControlEvent) -> Result<(), End> {
-        self.task
-            .events
-            .send(event)
-            .await
-            .map_err(|_| End::SignedOut)
     }
 
     async fn send(&mut self, outgoing: Outgoing) -> Result<(), End> {

@@ -1,5 +1,6 @@
 //! What peers may reach us at: asked of STUN servers, and announced when it changes.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -10,11 +11,12 @@ use gimlet_proto::message::{Candidates, ToServer};
 use gimlet_proto::stun;
 use gimlet_proto::traversal::SocketId;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::session::Introduction as Stage;
 use super::{Command, Engine};
 use crate::candidates;
-use crate::control::{self, ServerPlace, StunAnswer};
+use crate::control::{self, ServerId, ServerPlace, StunAnswer};
 use crate::endpoint::Shared;
 
 impl Engine {
@@ -41,7 +43,7 @@ impl Engine {
     /// Tells a control session that is not over UDP who answers there.
     pub(super) fn pass_on_answer(&self, socket: SocketId, addr: SocketAddr, datagram: &[u8]) {
         let answers = &self.shared.stun_answers;
-        if !self.on_tunnel || answers.receiver_count() == 0 {
+        if !self.servers.is_on_tunnel() || answers.receiver_count() == 0 {
             return;
         }
         if let Some(answer) = stun::decode_binding_response(datagram) {
@@ -81,13 +83,15 @@ impl Engine {
             entry.peer.facts.send_modify(|facts| facts.nat_local = nat);
             entry.session.agent.set_local(&candidates, nat);
             entry.session.agent.set_search(facts.clone());
-            if entry.session.introduction == Stage::Agreed && others {
-                let session = entry.session.id();
-                let candidates = candidates.clone();
-                self.control.send(ToServer::Candidates(Candidates {
-                    session,
-                    candidates,
-                }));
+            if let Some(home) = entry.session.home
+                && entry.session.introduction == Stage::Agreed
+                && others
+            {
+                let candidates = Candidates {
+                    session: entry.session.id(),
+                    candidates: candidates.clone(),
+                };
+                self.control.send(home, ToServer::Candidates(candidates));
             }
         }
     }
@@ -95,17 +99,33 @@ impl Engine {
 
 pub(super) async fn resolve_places(
     shared: Arc<Shared>,
-    servers: Vec<ServerAddress>,
+    servers: Vec<Vec<ServerAddress>>,
     commands: mpsc::WeakSender<Command>,
 ) {
-    let mut places = Vec::new();
-    for server in &servers {
-        places.extend(control::places(&shared, server).await.unwrap_or_default());
+    let tell = async |command| {
+        // Gone, when the endpoint is.
+        if let Some(commands) = commands.upgrade() {
+            let _ = commands.send(command).await;
+        }
+    };
+    let mut lookups = JoinSet::new();
+    for (nth, addresses) in servers.into_iter().enumerate() {
+        let (id, shared) = (ServerId(nth as u8), shared.clone());
+        lookups.spawn(async move {
+            let mut places = Vec::new();
+            for address in &addresses {
+                places.extend(control::places(&shared, address).await.unwrap_or_default());
+            }
+            (id, places)
+        });
     }
-    // Gone, when the endpoint is.
-    if let Some(commands) = commands.upgrade() {
-        let _ = commands.send(Command::Places(places)).await;
+    let mut all = BTreeMap::new();
+    while let Some(found) = lookups.join_next().await {
+        let Ok((id, places)) = found else { continue };
+        all.insert(id, places.clone());
+        tell(Command::Located(id, places)).await;
     }
+    tell(Command::Places(all.into_values().flatten().collect())).await;
 }
 
 pub(super) fn with_port(addr: SocketAddr, port: u16) -> SocketAddr {

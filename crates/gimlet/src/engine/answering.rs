@@ -1,6 +1,5 @@
 //! What the server says, and our answers to introductions, also while we ask for one ourselves.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use gimlet_net::virtual_addr::VirtualAddr;
@@ -8,15 +7,12 @@ use gimlet_proto::candidate::MAX_CANDIDATES;
 use gimlet_proto::message::{
     Accept, CloseSession, Introduction, RefuseReason, Refused, Throttled, ToPeer, ToServer,
 };
-use gimlet_proto::nat::MAX_TARGETS;
 use gimlet_proto::secret::SessionId;
 use gimlet_proto::traversal::Role;
-use gimlet_proto::tunnel::is_tunnel;
 
-use super::addresses::with_port;
 use super::session::{Introduction as Stage, Session};
 use super::{Command, Engine, now};
-use crate::control::{ControlEvent, ServerPlace};
+use crate::control::ServerId;
 use crate::event::EndpointEvent;
 use crate::policy::{AcceptPolicy, Request};
 
@@ -28,99 +24,33 @@ const DECISION_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_PER_PEER: usize = 8;
 
 impl Engine {
-    pub(super) fn handle_control(&mut self, event: ControlEvent) {
-        let now = now();
-        match event {
-            ControlEvent::Online {
-                observed,
-                server,
-                stun_ports,
-                rtt,
-            } => {
-                self.server = Some(server);
-                self.server_rtt = rtt;
-                self.on_tunnel = is_tunnel(observed);
-                if self.on_tunnel {
-                    // Where a server sees a tunnel is no place, and STUN through it says nothing.
-                    self.observed = None;
-                    return self.online(server, now);
-                }
-                let before = self.observed.replace((server.socket, observed));
-                let main = (server.socket, server.addr);
-                let others = stun_ports
-                    .iter()
-                    .take(3)
-                    .map(|&port| with_port(server.addr, port));
-                let others = others.map(|addr| (server.socket, addr));
-                let mut targets: Vec<_> = [main].into_iter().chain(others).collect();
-                let v6 = server.addr.is_ipv6();
-                let first = self.asked.iter().find(|(_, addr)| addr.is_ipv6() == v6);
-                let known = targets.iter().all(|target| self.asked.contains(target));
-                if !known || first != Some(&main) {
-                    // The others stay: each is another place to be seen from.
-                    let elsewhere = |&&(_, addr): &&(_, SocketAddr)| addr.ip() != server.addr.ip();
-                    targets.extend(self.asked.iter().filter(elsewhere));
-                    targets.truncate(MAX_TARGETS);
-                    self.discover(targets);
-                }
-                self.online(server, now);
-                self.watch_mapping(server.socket, server.addr, now);
-                if before.is_some_and(|before| before != (server.socket, observed)) {
-                    self.moved("the server sees us elsewhere", now);
-                }
-            }
-            ControlEvent::Offline => {
-                // Introductions under way die with the control session.
-                self.each_entry(|entry| {
-                    if let Stage::Asked { .. } = entry.session.introduction {
-                        entry.session.lost_introduction(now);
-                    }
-                });
-                self.server = None;
-            }
-            ControlEvent::Message(message) => self.handle_message(message, now),
-        }
-    }
-
-    /// The sessions' share of being signed in: their legs are bound from where the server is now.
-    fn online(&mut self, server: ServerPlace, now: Instant) {
-        self.each_entry(|entry| {
-            entry.session.leg.rebind(now);
-            if let Stage::Wanted { at, .. } = &mut entry.session.introduction {
-                *at = now;
-            }
-            // What the old server knew may be lost with it; if not, its session still is bound and
-            // the next bind is answered.
-            if entry.session.leg.is_gone() && entry.session.introduction == Stage::Agreed {
-                entry.session.lost_introduction(now);
-            }
-        });
-        let addrs: Vec<_> = self.entries.keys().copied().collect();
-        for addr in addrs {
-            self.use_relay(addr, server);
-        }
-    }
-
-    fn handle_message(&mut self, message: ToPeer, now: Instant) {
+    pub(super) fn handle_message(&mut self, server: ServerId, message: ToPeer, now: Instant) {
         match message {
-            ToPeer::Introduction(introduction) => self.introduced(introduction),
-            ToPeer::Accepted(accepted) => self.accepted(accepted, now),
-            ToPeer::Refused(refused) => self.refused(refused, now),
-            ToPeer::Candidates(more) => self.with_session(more.session, |entry| {
+            ToPeer::Introduction(introduction) => self.introduced(server, introduction),
+            ToPeer::Accepted(accepted) => self.accepted(server, accepted, now),
+            ToPeer::Refused(refused) => self.refused(server, refused, now),
+            ToPeer::Candidates(more) => self.with_session_at(server, more.session, |entry| {
                 let bounded = more.candidates.len().min(MAX_CANDIDATES);
                 entry
                     .session
                     .agent
                     .handle_candidates(&more.candidates[..bounded], now);
             }),
-            ToPeer::SessionClosed(closed) => self.with_session(closed.session, |entry| {
-                entry.session.leg.handle_gone();
-                entry.session.lost_introduction(now);
-            }),
-            // Clients act on the end of the session itself; presence has its own subscribers.
-            ToPeer::Draining(_) | ToPeer::Presence(_) => (),
-            ToPeer::Coordinated(said) => self.coordinated(said, now),
-            ToPeer::Throttled(said) => self.throttled(&said),
+            ToPeer::SessionClosed(closed) => {
+                self.with_session_at(server, closed.session, |entry| {
+                    entry.session.leg.handle_gone();
+                    entry.session.lost_introduction(now);
+                })
+            }
+            ToPeer::Draining(_) => self.server_draining(server, now),
+            // It has its own subscribers.
+            ToPeer::Presence(_) => (),
+            ToPeer::Coordinated(said) => {
+                if self.session_at(server, said.session).is_some() {
+                    self.coordinated(said, now);
+                }
+            }
+            ToPeer::Throttled(said) => self.throttled(server, &said),
             ToPeer::SignedIn(_)
             | ToPeer::Failed(_)
             | ToPeer::Page(_)
@@ -130,9 +60,9 @@ impl Engine {
     }
 
     /// The relay drops what we send: congestion control slows down by itself, a person may wonder why.
-    fn throttled(&self, said: &Throttled) {
-        let addr = self.by_session.get(&said.session);
-        let Some(entry) = addr.and_then(|addr| self.entries.get(addr)) else {
+    fn throttled(&self, server: ServerId, said: &Throttled) {
+        let addr = self.session_at(server, said.session);
+        let Some(entry) = addr.and_then(|addr| self.entries.get(&addr)) else {
             return;
         };
         let (peer, reason, dropped_bytes) = (entry.peer.id, said.reason, said.dropped_bytes);
@@ -144,31 +74,31 @@ impl Engine {
         });
     }
 
-    fn introduced(&mut self, introduction: Introduction) {
+    fn introduced(&mut self, server: ServerId, introduction: Introduction) {
         let (id, name) = (introduction.peer, introduction.name.clone());
         // The server passes on at most this many; a server that does not is no friend.
         if introduction.candidates.len() > MAX_CANDIDATES || id == self.shared.id {
-            return self.refuse(introduction.session, RefuseReason::BadRequest);
+            return self.refuse(server, introduction.session, RefuseReason::BadRequest);
         }
         if self.resumed(&introduction).is_some() {
-            return self.decided(introduction, true);
+            return self.decided(server, introduction, true);
         }
         let newest = self.newest.get(&id).and_then(|addr| self.entries.get(addr));
         if let Some(entry) = newest.filter(|entry| entry.session.is_dialling()) {
             let asked = matches!(entry.session.introduction, Stage::Asked { .. });
             return match asked && self.shared.id < id {
                 // Both dial at once: the introduction of the lower id stands, for both.
-                true => self.refuse(introduction.session, RefuseReason::Superseded),
+                true => self.refuse(server, introduction.session, RefuseReason::Superseded),
                 // Whom we dial we also let in.
-                false => self.decided(introduction, true),
+                false => self.decided(server, introduction, true),
             };
         }
         match &self.shared.policy {
-            AcceptPolicy::All => self.decided(introduction, true),
-            AcceptPolicy::Nobody => self.decided(introduction, false),
+            AcceptPolicy::All => self.decided(server, introduction, true),
+            AcceptPolicy::Nobody => self.decided(server, introduction, false),
             AcceptPolicy::Known(known) => {
                 let accepted = known.contains(&id);
-                self.decided(introduction, accepted);
+                self.decided(server, introduction, accepted);
             }
             AcceptPolicy::Ask(ask) => {
                 let (request, decision) = Request::new(id, name);
@@ -182,6 +112,7 @@ impl Engine {
                         // Gone with the endpoint.
                         let _ = commands
                             .send(Command::Decided {
+                                server,
                                 introduction,
                                 accepted,
                             })
@@ -192,16 +123,18 @@ impl Engine {
         }
     }
 
-    pub(super) fn decided(&mut self, introduction: Introduction, accepted: bool) {
+    pub(super) fn decided(&mut self, server: ServerId, introduction: Introduction, accepted: bool) {
         let (id, session) = (introduction.peer, introduction.session);
         if !accepted {
             self.shared.announce(EndpointEvent::Declined { peer: id });
-            return self.refuse(session, RefuseReason::Declined);
+            return self.refuse(server, session, RefuseReason::Declined);
         }
-        let Some(server) = self.server else { return };
+        let Some(place) = self.servers.place(server) else {
+            return;
+        };
         let now = now();
         let Some(addr) = self.adopt(&introduction, now) else {
-            return self.refuse(session, RefuseReason::Busy);
+            return self.refuse(server, session, RefuseReason::Busy);
         };
         let candidates = self.candidates();
         let nat = *self.shared.nat.borrow();
@@ -210,23 +143,28 @@ impl Engine {
         let Some(entry) = self.entries.get_mut(&addr) else {
             return;
         };
+        entry.session.home = Some(server);
         entry.session.introduction = Stage::Agreed;
         entry.session.agent.set_local(&candidates, nat);
         entry.session.agent.set_search(facts);
-        self.control.send(Accept {
+        let accept = Accept {
             session,
             secret: entry.session.leg.secret().clone(),
             credentials: entry.session.credentials.clone(),
             candidates,
             nat,
-        });
+        };
+        self.control.send(server, accept);
         let first = entry.session.remote.is_none();
         entry.session.remote = Some(introduction.credentials.clone());
         entry.session.nat_remote = introduction.nat;
         if first {
             // Our word reaches the dialer no sooner than this; a check that overtakes it would
             // find its router unprepared, and some then give the port away.
-            entry.session.agent.hold_checks(now + self.server_rtt);
+            entry
+                .session
+                .agent
+                .hold_checks(now + self.servers.rtt(Some(server)));
             entry.session.agent.handle_remote(
                 introduction.credentials,
                 &introduction.candidates,
@@ -244,7 +182,7 @@ impl Engine {
                 .agent
                 .handle_candidates(&introduction.candidates, now);
         }
-        self.use_relay(addr, server);
+        self.use_relay(addr, place);
         self.agreed(addr, now);
         let Some(entry) = self.entries.get(&addr) else {
             return;
@@ -293,9 +231,9 @@ impl Engine {
         let config = self.agent_config();
         let entry = self.entries.get_mut(&addr)?;
         let old = entry.session.id();
-        if matches!(entry.session.introduction, Stage::Asked { .. }) {
-            self.control
-                .send(ToServer::CloseSession(CloseSession { session: old }));
+        if let (Stage::Asked { .. }, Some(home)) = (entry.session.introduction, entry.session.home)
+        {
+            self.control.send(home, CloseSession { session: old });
         }
         self.by_session.remove(&old);
         self.by_fragment.remove(&entry.session.credentials.fragment);
@@ -308,9 +246,9 @@ impl Engine {
         Some(addr)
     }
 
-    fn refuse(&mut self, session: SessionId, reason: RefuseReason) {
+    fn refuse(&mut self, server: ServerId, session: SessionId, reason: RefuseReason) {
         drop(self.held.take(session));
-        self.control
-            .send(ToServer::Refuse(Refused { session, reason }));
+        let refused = ToServer::Refuse(Refused { session, reason });
+        self.control.send(server, refused);
     }
 }

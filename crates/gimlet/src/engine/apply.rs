@@ -41,15 +41,13 @@ impl Engine {
         let Some(entry) = self.entries.get_mut(&addr) else {
             return;
         };
-        if let Introduction::Wanted { at, .. } = &mut entry.session.introduction {
-            let role = entry.session.role;
-            if role == Role::Controlling && *at <= now {
-                match self.server {
-                    Some(_) if entry.peer.is_in_use() => self.introduce(addr, now),
-                    // Nobody needs it, or signing in sets a new time.
-                    Some(_) | None => *at = now + super::LINGER,
-                }
-            }
+        if entry.session.role != Role::Controlling {
+            return;
+        }
+        match entry.session.introduction {
+            Introduction::Wanted { at, .. } if at <= now => self.seek(addr, now),
+            Introduction::Asked { look_at, .. } if look_at <= now => self.unanswered(addr, now),
+            Introduction::Wanted { .. } | Introduction::Asked { .. } | Introduction::Agreed => (),
         }
     }
 
@@ -58,7 +56,8 @@ impl Engine {
             return;
         };
         let session = &mut entry.session;
-        if let (Some(bind), Some(server)) = (session.leg.handle_timeout(now), self.server) {
+        let place = session.home.and_then(|home| self.servers.place(home));
+        if let (Some(bind), Some(server)) = (session.leg.handle_timeout(now), place) {
             self.shared
                 .socket
                 .send_plain(server.socket, server.addr, &bind);
@@ -70,6 +69,10 @@ impl Engine {
         if session.leg.is_gone() && session.introduction == Introduction::Agreed {
             session.lost_introduction(now);
         }
+        if session.leg.is_silent() {
+            let home = session.home;
+            self.doubt_server(home, now);
+        }
     }
 
     fn transmit(&mut self, addr: VirtualAddr, now: Instant) {
@@ -77,9 +80,10 @@ impl Engine {
             return;
         };
         let session = entry.session.id();
+        let place = entry.session.home.and_then(|home| self.servers.place(home));
         let paths = &self.shared.socket;
         while let Some(transmit) = entry.session.agent.poll_transmit() {
-            match (transmit.via, self.server) {
+            match (transmit.via, place) {
                 (Route::Direct { socket, remote }, _) => {
                     let proven = paths.link_at(socket, remote) == Some(addr);
                     let may_send = proven
@@ -166,7 +170,8 @@ impl Engine {
                 peer.set_target(Target::Direct { socket, remote });
             }
             Route::Relay => {
-                if let Some(server) = self.server {
+                let place = entry.session.home.and_then(|home| self.servers.place(home));
+                if let Some(server) = place {
                     peer.set_target(relay(server, entry.session.id()));
                 }
             }
@@ -183,12 +188,12 @@ impl Engine {
                 peer: peer.id,
                 path,
             });
-            if entry.session.role == Role::Controlling {
+            if let (Role::Controlling, Some(home)) = (entry.session.role, entry.session.home) {
                 let report = PathReport {
                     session: entry.session.id(),
                     path: path.kind,
                 };
-                self.control.send(ToServer::PathReport(report));
+                self.control.send(home, ToServer::PathReport(report));
             }
         }
     }
@@ -199,10 +204,7 @@ impl Engine {
             return;
         };
         if entry.session.agent.selected() == Route::Relay {
-            entry
-                .peer
-                .link
-                .set_target(relay(server, entry.session.id()));
+            entry.peer.set_target(relay(server, entry.session.id()));
         }
         let now = now();
         self.drive_leg(addr, now);

@@ -1,7 +1,8 @@
 //! Introductions that we ask for, and those that were lost and are asked for again.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gimlet_net::virtual_addr::VirtualAddr;
 use gimlet_proto::candidate::MAX_CANDIDATES;
@@ -10,9 +11,61 @@ use gimlet_proto::message::{Accepted, Introduce, RefuseReason, Refused};
 use gimlet_proto::secret::SessionId;
 use gimlet_proto::traversal::Role;
 
-use super::{Engine, now};
+use super::servers::Whom;
 use super::session::Introduction as Stage;
+use super::{Engine, Entry, LINGER, now};
+use crate::control::ServerId;
 use crate::peer::{Path, Peer, Phase, Wanted};
+
+/// Introductions under way at once. A server lets one dialer have 16; what is beyond waits here, or
+/// it would be refused there and come back later than needed.
+const MAX_ASKED: usize = 12;
+
+/// How long an introduction may be unanswered before the server is asked whether it still is there.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long one may be unanswered at all: the server gives up after 10 s.
+const ANSWER: Duration = Duration::from_secs(12);
+
+/// How long a dial waits for a sign-in at the server where the peer may be.
+const SIGN_IN: Duration = Duration::from_secs(5);
+
+/// Introductions, while there are many: after a server was lost.
+#[derive(Debug, Default)]
+pub(super) struct Asking {
+    /// At most [`MAX_ASKED`].
+    under_way: Vec<VirtualAddr>,
+    /// Oldest session first; at most one entry for each.
+    waiting: BTreeSet<VirtualAddr>,
+}
+
+impl Asking {
+    /// Whether one more introduction may be asked for; if not, it has its turn later.
+    fn may_ask(&mut self, addr: VirtualAddr, entries: &HashMap<VirtualAddr, Entry>) -> bool {
+        let free = self.has_room(entries);
+        match free {
+            true => self.waiting.remove(&addr),
+            false => self.waiting.insert(addr),
+        };
+        free
+    }
+
+    /// The next one that may go on.
+    fn next(&mut self, entries: &HashMap<VirtualAddr, Entry>) -> Option<VirtualAddr> {
+        if self.waiting.is_empty() || !self.has_room(entries) {
+            return None;
+        }
+        self.waiting.pop_first()
+    }
+
+    fn has_room(&mut self, entries: &HashMap<VirtualAddr, Entry>) -> bool {
+        self.under_way.retain(|addr| {
+            let entry = entries.get(addr);
+            entry.is_some_and(|entry| matches!(entry.session.introduction, Stage::Asked { .. }))
+        });
+        self.under_way.len() < MAX_ASKED
+    }
+}
 
 impl Engine {
     /// The peer with a session, made if need be; `None` where there are too many.
@@ -24,15 +77,87 @@ impl Engine {
         let addr = self.add_entry(id, Role::Controlling, SessionId(rand::random()))?;
         let peer = self.entries.get(&addr)?.peer.clone();
         let wanted = peer.want();
-        peer.facts.send_modify(|facts| facts.moments.dialled_at = Some(now()));
+        peer.facts
+            .send_modify(|facts| facts.moments.dialled_at = Some(now()));
         // Now, not at the next turn of the loop: the introduction leaves before the first flight.
         self.drive(addr);
         Some((peer, wanted))
     }
 
-    /// Asks the server for an introduction, or again after one was lost.
-    pub(super) fn introduce(&mut self, addr: VirtualAddr, now: Instant) {
-        let Some(server) = self.server else { return };
+    /// Looks for a server to ask for an introduction.
+    pub(super) fn seek(&mut self, addr: VirtualAddr, now: Instant) {
+        let Some(entry) = self.entries.get(&addr) else {
+            return;
+        };
+        let session = &entry.session;
+        let introduced = session.remote.is_some();
+        let whom = match entry.peer.is_in_use() {
+            true => self.servers.whom_to_ask(session.home, &session.absent),
+            // Nobody needs it now.
+            false => Whom::Wait,
+        };
+        match whom {
+            Whom::At(server) if self.asking.may_ask(addr, &self.entries) => {
+                self.introduce(addr, server, now);
+            }
+            // Answers to others let it go on; signing in does.
+            Whom::At(_) | Whom::Wait => self.put_off(addr, now + LINGER),
+            Whom::SignIn(server) => {
+                self.servers.need(server, now);
+                self.put_off(addr, now + SIGN_IN);
+            }
+            Whom::Nobody if introduced => {
+                // A session that once was: its peer may be on its way back.
+                if let Some(entry) = self.entries.get_mut(&addr) {
+                    entry.session.absent.clear();
+                    entry.session.lost_introduction(now);
+                }
+            }
+            Whom::Nobody => self.give_up(addr, RefuseReason::Offline),
+        }
+    }
+
+    fn put_off(&mut self, addr: VirtualAddr, until: Instant) {
+        if let Some(entry) = self.entries.get_mut(&addr)
+            && let Stage::Wanted { at, .. } = &mut entry.session.introduction
+        {
+            *at = until;
+        }
+    }
+
+    /// Lets introductions go on that waited for others to be answered.
+    pub(super) fn ask_next(&mut self) {
+        while let Some(addr) = self.asking.next(&self.entries) {
+            let now = now();
+            self.put_off(addr, now);
+            self.drive(addr);
+        }
+    }
+
+    /// An introduction is not answered: by a person who decides, or by a server that is gone.
+    pub(super) fn unanswered(&mut self, addr: VirtualAddr, now: Instant) {
+        let Some(entry) = self.entries.get_mut(&addr) else {
+            return;
+        };
+        let home = entry.session.home;
+        if let Stage::Asked {
+            asked_at, look_at, ..
+        } = &mut entry.session.introduction
+        {
+            if now < *asked_at + ANSWER {
+                *look_at = *asked_at + ANSWER;
+                self.doubt_server(home, now);
+            } else {
+                entry.session.lost_introduction(now);
+            }
+        }
+    }
+
+    /// Asks a server for an introduction, or again after one was lost.
+    fn introduce(&mut self, addr: VirtualAddr, server: ServerId, now: Instant) {
+        let Some(place) = self.servers.place(server) else {
+            return;
+        };
         let candidates = self.candidates();
         let nat = *self.shared.nat.borrow();
         let facts = self.search_facts();
@@ -48,18 +173,25 @@ impl Engine {
         let Some(entry) = self.entries.get_mut(&addr) else {
             return;
         };
-        entry.session.introduction = Stage::Asked { attempt };
+        entry.session.home = Some(server);
+        entry.session.introduction = Stage::Asked {
+            attempt,
+            asked_at: now,
+            look_at: now + PATIENCE,
+        };
+        self.asking.under_way.push(addr);
         entry.session.agent.set_local(&candidates, nat);
         entry.session.agent.set_search(facts);
-        self.control.send(Introduce {
+        let introduce = Introduce {
             session: entry.session.id(),
             peer: entry.peer.id,
             secret: entry.session.leg.secret().clone(),
             credentials: entry.session.credentials.clone(),
             candidates,
             nat,
-        });
-        self.use_relay(addr, server);
+        };
+        self.control.send(server, introduce);
+        self.use_relay(addr, place);
     }
 
     /// Moves an entry to another relay session.
@@ -74,8 +206,8 @@ impl Engine {
         self.shared.socket.add_session(session, &entry.peer.link);
     }
 
-    pub(super) fn accepted(&mut self, accepted: Accepted, now: Instant) {
-        let Some(&addr) = self.by_session.get(&accepted.session) else {
+    pub(super) fn accepted(&mut self, server: ServerId, accepted: Accepted, now: Instant) {
+        let Some(addr) = self.session_at(server, accepted.session) else {
             return;
         };
         let Some(entry) = self.entries.get_mut(&addr) else {
@@ -88,6 +220,7 @@ impl Engine {
             return;
         }
         entry.session.introduction = Stage::Agreed;
+        entry.session.absent.clear();
         entry.session.nat_remote = accepted.nat;
         let known = entry.session.remote.as_ref() == Some(&accepted.credentials);
         if !known && entry.session.remote.is_some() {
@@ -115,8 +248,8 @@ impl Engine {
         self.drive(addr);
     }
 
-    pub(super) fn refused(&mut self, refused: Refused, now: Instant) {
-        let Some(&addr) = self.by_session.get(&refused.session) else {
+    pub(super) fn refused(&mut self, server: ServerId, refused: Refused, now: Instant) {
+        let Some(addr) = self.session_at(server, refused.session) else {
             return;
         };
         let Some(entry) = self.entries.get_mut(&addr) else {
@@ -125,20 +258,29 @@ impl Engine {
         let Stage::Asked { .. } = entry.session.introduction else {
             return;
         };
-        if entry.session.remote.is_some() {
-            // A session that once was: its peer may be on its way back.
+        if refused.reason == RefuseReason::Offline {
+            // It may be at another server.
+            entry.session.absent.insert(server);
+            entry.session.ask_elsewhere(now);
+        } else if entry.session.remote.is_some() {
             entry.session.lost_introduction(now);
         } else if refused.reason == RefuseReason::Superseded {
             // The other introduction is on its way here.
             entry.session.lost_introduction(now);
         } else {
-            let peer = entry.peer.clone();
-            peer.phase.send_replace(Phase::Refused(refused.reason));
-            self.report_refusal(&peer, refused.reason);
-            self.forget(addr);
-            return;
+            return self.give_up(addr, refused.reason);
         }
         self.drive(addr);
+    }
+
+    /// There is no introduction, and there will be none.
+    fn give_up(&mut self, addr: VirtualAddr, reason: RefuseReason) {
+        if let Some(entry) = self.entries.get(&addr) {
+            let peer = entry.peer.clone();
+            peer.phase.send_replace(Phase::Refused(reason));
+            self.report_refusal(&peer, reason);
+            self.forget(addr);
+        }
     }
 
     /// Begins traversal anew under the same credentials; packets take the relay meanwhile.
@@ -157,8 +299,9 @@ impl Engine {
             facts.moments.confirmed_at = None;
             facts.settled = false;
         });
-        if let Some(server) = self.server {
-            self.use_relay(addr, server);
+        let home = entry.session.home;
+        if let Some(place) = home.and_then(|home| self.servers.place(home)) {
+            self.use_relay(addr, place);
         }
     }
 

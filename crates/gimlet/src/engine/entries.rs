@@ -1,18 +1,20 @@
 //! The sessions an engine holds: made, found, looked after and forgotten.
 
+use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use gimlet_net::path::Link;
 use gimlet_net::virtual_addr::VirtualAddr;
 use gimlet_proto::id::PeerId;
-use gimlet_proto::message::{CloseSession, ToServer};
+use gimlet_proto::message::CloseSession;
 use gimlet_proto::secret::SessionId;
 use gimlet_proto::traversal::{Config, Family, Role, SocketId};
 
 use super::reporting::Reports;
 use super::session::{Introduction as Stage, Session};
 use super::{Engine, Entry, LINGER, MAX_SESSIONS, now};
+use crate::control::ServerId;
 use crate::peer::Peer;
 
 /// Shortest gap before a check is repeated: a few of the lab's round trips and a busy host's delay.
@@ -77,6 +79,18 @@ impl Engine {
         }
     }
 
+    /// The same for what a server says, which speaks about its own sessions only.
+    pub(super) fn with_session_at(
+        &mut self,
+        server: ServerId,
+        session: SessionId,
+        act: impl FnOnce(&mut Entry),
+    ) {
+        if let Some(addr) = self.session_at(server, session) {
+            self.with_entry(addr, act);
+        }
+    }
+
     /// Lets `act` change a session and carries out what follows from it.
     pub(super) fn with_entry(&mut self, addr: VirtualAddr, act: impl FnOnce(&mut Entry)) {
         let Some(entry) = self.entries.get_mut(&addr) else {
@@ -112,12 +126,17 @@ impl Engine {
         self.held.expire(now);
         self.report_overdue(now);
         let mut over = Vec::new();
+        let mut homes = BTreeSet::new();
         for (&addr, entry) in &mut self.entries {
             if entry.peer.is_in_use() {
                 entry.unused_since = None;
+                homes.extend(entry.session.home);
             } else if now >= *entry.unused_since.get_or_insert(now) + LINGER {
                 over.push(addr);
             }
+        }
+        for home in homes {
+            self.servers.need(home, now);
         }
         for addr in over {
             self.forget(addr);
@@ -161,10 +180,12 @@ impl Engine {
     pub(super) fn end_session(&mut self, session: &Session) {
         self.by_session.remove(&session.id());
         self.shared.socket.remove_session(session.id());
-        if session.introduction == Stage::Agreed && !session.leg.is_gone() {
-            self.control.send(ToServer::CloseSession(CloseSession {
-                session: session.id(),
-            }));
+        if let Some(home) = session.home
+            && session.introduction == Stage::Agreed
+            && !session.leg.is_gone()
+        {
+            let session = session.id();
+            self.control.send(home, CloseSession { session });
         }
     }
 
@@ -186,8 +207,9 @@ impl Engine {
         config.allow_loopback = self.allow_loopback();
         // A peer may be farther than the server, then a few checks are repeated in vain; where both
         // are near, a check that came too early costs no more than this.
-        if self.server_rtt > Duration::ZERO {
-            config.first_retry = (2 * self.server_rtt).clamp(SHORTEST_RETRY, config.first_retry);
+        let server_rtt = self.servers.primary_rtt();
+        if server_rtt > Duration::ZERO {
+            config.first_retry = (2 * server_rtt).clamp(SHORTEST_RETRY, config.first_retry);
         }
         config
     }

@@ -80,6 +80,15 @@ impl Leg {
         matches!(self.state, State::Up { .. })
     }
 
+    /// Whether several binds in a row were not answered.
+    pub(super) fn is_silent(&self) -> bool {
+        match self.state {
+            State::Binding { attempt, .. } => attempt > MISSES,
+            State::Up { missed, .. } => missed >= MISSES,
+            State::Gone => false,
+        }
+    }
+
     /// Whether the server has forgotten the session.
     pub(super) fn is_gone(&self) -> bool {
         self.state == State::Gone

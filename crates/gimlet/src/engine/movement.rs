@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use gimlet_net::virtual_addr::VirtualAddr;
 use gimlet_net::watch::Changes;
-use gimlet_proto::traversal::SocketId;
+use gimlet_proto::traversal::{Route, SocketId};
 
 use super::Engine;
 use super::lookout::{Lookout, Seen};
@@ -112,6 +112,7 @@ impl Engine {
         self.movement.again_at = None;
         // Servers will say where they see us now; what they said before may be somebody else's.
         self.observed = None;
+        self.servers.forget_seen(now);
         self.movement.lookout.restart(now);
         self.drive_lookout(now);
         self.control.moved();
@@ -248,12 +249,15 @@ impl Engine {
             }
         }
         for &addr in &stopped {
+            let mut relayed_by = None;
             self.with_entry(addr, |entry| {
                 let route = entry.session.agent.selected();
+                relayed_by = entry.session.home.filter(|_| route == Route::Relay);
                 tracing::debug!(peer = %entry.peer.id.short(), ?route, "a flow stopped");
                 entry.session.agent.handle_suspect(route, now);
                 entry.session.leg.verify(now);
             });
+            self.doubt_server(relayed_by, now);
         }
         if !stopped.is_empty() {
             self.doubt(now);

@@ -14,6 +14,7 @@ use gimlet_proto::stats::{Attempt, StageTimes};
 use gimlet_proto::traversal::Role;
 
 use super::{Engine, Entry, now};
+use crate::control::ServerId;
 use crate::event::EndpointEvent;
 use crate::peer::{Facts, Peer};
 
@@ -81,8 +82,8 @@ impl Engine {
         if let Some(entry) = self.entries.get_mut(&addr)
             && let Some(report) = attempt_of(entry)
         {
-            let peer = entry.peer.clone();
-            self.report(&peer, report);
+            let (peer, home) = (entry.peer.clone(), entry.session.home);
+            self.report(&peer, home, report);
         }
     }
 
@@ -101,7 +102,7 @@ impl Engine {
     /// A session ends; what was not reported of it is now.
     pub(super) fn report_end(&self, entry: &mut Entry) {
         if let Some(report) = attempt_of(entry) {
-            self.report(&entry.peer, report);
+            self.report(&entry.peer, entry.session.home, report);
         }
     }
 
@@ -114,15 +115,15 @@ impl Engine {
         });
     }
 
-    fn report(&self, peer: &Peer, report: Outcome) {
+    fn report(&self, peer: &Peer, home: Option<ServerId>, report: Outcome) {
         let Outcome { attempt, .. } = report;
         self.shared.announce(EndpointEvent::Attempted {
             peer: peer.id,
             attempt,
             refused: None,
         });
-        if self.shared.report_outcomes {
-            self.control.send(ToServer::Outcome(report));
+        if let (true, Some(home)) = (self.shared.report_outcomes, home) {
+            self.control.send(home, ToServer::Outcome(report));
         }
     }
 }

@@ -85,7 +85,8 @@ impl Engine {
             return SearchFacts::default();
         }
         let v4 = |addr: &std::net::SocketAddr| addr.is_ipv4();
-        let server = self.server.map(|server| server.addr).filter(v4);
+        let server = self.servers.primary_place();
+        let server = server.map(|server| server.addr).filter(v4);
         let asked = || self.asked.iter().map(|&(_, addr)| addr).find(v4);
         let mapped = self.discovery.mapped().into_iter();
         SearchFacts {
@@ -195,11 +196,11 @@ impl Engine {
     }
 
     fn say(&mut self, addr: VirtualAddr, hint: Hint) {
-        if let Some(entry) = self.entries.get(&addr) {
-            self.control.send(Coordinate {
-                session: entry.session.id(),
-                hint,
-            });
+        if let Some(entry) = self.entries.get(&addr)
+            && let Some(home) = entry.session.home
+        {
+            let session = entry.session.id();
+            self.control.send(home, Coordinate { session, hint });
         }
     }
 

@@ -3,6 +3,7 @@
 //! The agent outlives relay sessions: when the server was restarted or has forgotten us, the peers
 //! are introduced anew under the same check credentials, and direct paths stay as they are.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use gimlet_proto::secret::{Credentials, RelaySecret, SessionId};
 use gimlet_proto::traversal::{Agent, Config, Family, Role, SocketId};
 
 use super::leg::Leg;
+use crate::control::ServerId;
 use crate::peer::Peer;
 
 /// First and longest pause before a lost introduction is asked for again.
@@ -22,8 +24,12 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_
 pub(super) enum Introduction {
     /// Not asked for: there is no server, or the last attempt failed. Asked at this time.
     Wanted { at: Instant, attempt: u32 },
-    /// Asked for; the server answers, or says that the peer does not.
-    Asked { attempt: u32 },
+    /// Asked for; the server answers, or says that the peer does not. Looked at again at this time.
+    Asked {
+        attempt: u32,
+        asked_at: Instant,
+        look_at: Instant,
+    },
     /// Agreed on by both.
     Agreed,
 }
@@ -36,6 +42,10 @@ pub(super) struct Session {
     /// Gap between keep-alives of paths in reserve and of the relay.
     keepalive: Duration,
     pub(super) introduction: Introduction,
+    /// The server of the relay session: where the introduction was asked for, or came from.
+    pub(super) home: Option<ServerId>,
+    /// Servers where the peer was not found since it was last agreed on anything.
+    pub(super) absent: BTreeSet<ServerId>,
     /// Ours.
     pub(super) credentials: Credentials,
     /// The peer's, once known: the same again means the same session over a new relay.
@@ -75,6 +85,8 @@ impl Session {
                 at: now,
                 attempt: 0,
             },
+            home: None,
+            absent: BTreeSet::new(),
             credentials,
             remote: None,
             nat_remote: NatClass::default(),
@@ -122,13 +134,33 @@ impl Session {
     /// The introduction failed or was lost; it is asked for again after a pause.
     pub(super) fn lost_introduction(&mut self, now: Instant) {
         let attempt = match self.introduction {
-            Introduction::Wanted { attempt, .. } | Introduction::Asked { attempt } => attempt,
+            Introduction::Wanted { attempt, .. } | Introduction::Asked { attempt, .. } => attempt,
             Introduction::Agreed => 0,
         };
         let pause = (RETRY.0 * (1 << attempt.min(5))).min(RETRY.1);
         self.introduction = Introduction::Wanted {
             at: now + pause,
             attempt: attempt + 1,
+        };
+    }
+
+    /// Asks for an introduction again, and at once: at another server.
+    pub(super) fn ask_again(&mut self, now: Instant) {
+        self.introduction = Introduction::Wanted {
+            at: now,
+            attempt: 1,
+        };
+    }
+
+    /// The peer is not where it was asked for: asks at once, at another server.
+    pub(super) fn ask_elsewhere(&mut self, now: Instant) {
+        let attempt = match self.introduction {
+            Introduction::Wanted { attempt, .. } | Introduction::Asked { attempt, .. } => attempt,
+            Introduction::Agreed => 0,
+        };
+        self.introduction = Introduction::Wanted {
+            at: now,
+            attempt: attempt.max(1),
         };
     }
 
@@ -147,7 +179,8 @@ impl Session {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let wanted = match self.introduction {
             Introduction::Wanted { at, .. } if self.role == Role::Controlling => Some(at),
-            Introduction::Wanted { .. } | Introduction::Asked { .. } | Introduction::Agreed => None,
+            Introduction::Asked { look_at, .. } => Some(look_at),
+            Introduction::Wanted { .. } | Introduction::Agreed => None,
         };
         [self.agent.poll_timeout(), self.leg.poll_timeout(), wanted]
             .into_iter()
