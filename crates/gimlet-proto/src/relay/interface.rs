@@ -14,7 +14,7 @@ use crate::secret::{RelaySecret, SessionId};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {
-    /// Sessions at once. Default 65,536: some 30 MB. Further ones are refused.
+    /// Sessions at once. Default 65,536: some 50 MB, and 9 MB more a shard. Further ones are refused.
     pub max_sessions: usize,
     /// A session without a frame either way for this long ends. Default 60 s: both sides keep it
     /// alive every 15 s, so three may be lost, and it survives a control session's reconnect.
