@@ -146,7 +146,7 @@ impl Post {
                     _held: Box::new(copier),
                 }
             }
-            Role::Lanes { count } => Self::Lanes(Lanes::bind(count)?),
+            Role::Lanes { count } => Self::Lanes(Lanes::bind(count).await?),
             Role::Throng { server, bare } => Self::Throng(Throng::new(&server, bare)?),
             Role::Forwarder { to } => {
                 let forwarder = Forwarder::start(to)?;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::bail;
-use gimlet_net::socket;
+use gimlet_net::{path, socket};
 use gimlet_proto::frame::HEADER_LEN;
 use quinn::AsyncUdpSocket;
 use quinn::udp::RecvMeta;
@@ -67,18 +67,18 @@ impl Head {
 
 impl Lanes {
     /// Binds the sockets of this many.
-    pub(super) fn bind(count: usize) -> anyhow::Result<Self> {
-        let bind = || socket::bind((Ipv4Addr::LOCALHOST, 0).into(), false);
-        let lanes = (0..count).map(|_| {
-            Ok(Lane {
-                source: bind()?,
-                sink: bind()?,
+    pub(super) async fn bind(count: usize) -> anyhow::Result<Self> {
+        let mut lanes = Vec::new();
+        for _ in 0..count {
+            lanes.push(Lane {
+                source: writable().await?,
+                sink: writable().await?,
                 head: Head::Frame([0; HEADER_LEN]),
                 received: Arc::default(),
-            })
-        });
+            });
+        }
         Ok(Self {
-            lanes: lanes.collect::<io::Result<_>>()?,
+            lanes,
             _peers: None,
         })
     }
@@ -121,6 +121,13 @@ impl Lanes {
         }
         Ok(())
     }
+}
+
+/// A socket that takes a datagram at once; a fresh one may not.
+pub(super) async fn writable() -> io::Result<Arc<dyn AsyncUdpSocket>> {
+    let socket = socket::bind((Ipv4Addr::LOCALHOST, 0).into(), false)?;
+    path::writable(&socket).await?;
+    Ok(socket)
 }
 
 /// Takes what comes, counts it, and looks at none of it.

@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
 use gimlet::ServerAddress;
-use gimlet_net::socket;
 use gimlet_proto::message::CloseSession;
 use gimlet_proto::secret::SessionId;
-use quinn::{AsyncUdpSocket, Endpoint};
+use quinn::Endpoint;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::client::{Account, addr, endpoint};
 use super::flood::bind_both;
+use super::lanes::writable;
 use crate::bench::message::{Answer, Meet, Met, Order};
 use member::Member;
 pub(in crate::bench) use member::monotonic_s;
@@ -170,8 +170,7 @@ impl Throng {
 
     /// Opens a session for so many pairs, with both sides bound, and leaves them idle.
     async fn open(&mut self, count: usize) -> anyhow::Result<()> {
-        let bind = || socket::bind((Ipv4Addr::LOCALHOST, 0).into(), false);
-        let sockets: [Arc<dyn AsyncUdpSocket>; 2] = [bind()?, bind()?];
+        let sockets = [writable().await?, writable().await?];
         let at = addr(&self.server)?;
         for pair in 0..count {
             let (dialer, acceptor) = (&self.members[2 * pair], &self.members[2 * pair + 1]);
