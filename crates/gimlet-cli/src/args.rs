@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use gimlet::{Name, ServerAddress};
+use gimlet::{Name, Proxy, ServerAddress};
+use gimlet_server::TlsPort;
 use serde::Deserialize;
 
 const AFTER_HELP: &str = "\
@@ -56,6 +57,10 @@ pub(crate) struct GlobalArgs {
     /// Don't ask the router for a port that leads here [env: GIMLET_NO_PORT_MAPPING]
     #[arg(long, global = true)]
     pub(crate) no_port_mapping: bool,
+    /// HTTP proxy, http://[USER:PASSWORD@]HOST:PORT, to reach the server through where UDP is blocked
+    /// [env: GIMLET_PROXY] [default: what https_proxy, all_proxy and no_proxy say]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) proxy: Option<Proxy>,
     /// Print one JSON object per line
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -111,6 +116,10 @@ pub(crate) struct ServeArgs {
     /// is that of the second port at both addresses [default: the one after the main port]
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = second_address)]
     pub(crate) listen_alt: Option<SocketAddr>,
+    /// TCP address to listen on for clients behind firewalls that block UDP, or `off`; port 443 lets the
+    /// most of them in [env: GIMLET_LISTEN_TLS] [default: address and port of --listen]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) listen_tls: Option<TlsPort>,
     /// Folder of the server's key, token and names [env: GIMLET_STATE] [default: the user's state
     /// folder]
     #[arg(long, value_name = "DIR")]

@@ -6,6 +6,7 @@ use std::future::pending;
 use gimlet::{Connection, Endpoint, EndpointEvent, Name, PeerId, SignInError};
 use tokio::sync::broadcast::{self, error::RecvError};
 
+use crate::describe;
 use crate::event::{Event, Who};
 use crate::session::{self, Found};
 
@@ -62,8 +63,10 @@ impl Changes {
         match event {
             EndpointEvent::SignedIn(signed_in) if !self.signed_in => {
                 self.signed_in = true;
-                let observed = signed_in.observed;
-                self.waiting.push_back(Event::SignedIn { observed });
+                self.waiting.push_back(Event::SignedIn {
+                    observed: describe::observed(&signed_in),
+                    transport: describe::transport(signed_in.transport),
+                });
             }
             EndpointEvent::SignedOut { reason } if self.signed_in => {
                 self.signed_in = false;

@@ -1,12 +1,30 @@
 //! Library values in words: the ones JSON uses, and the ones people read.
 
-use gimlet::{CloseReason, NatClass, PathKind};
+use std::net::SocketAddr;
+
+use gimlet::{CloseReason, NatClass, PathKind, SignedIn, Transport};
 
 /// A path kind as the contract spells it.
 pub(crate) fn path_kind(kind: PathKind) -> &'static str {
     match kind {
         PathKind::Relay => "relay",
         PathKind::Direct => "direct",
+    }
+}
+
+/// What a control session goes over, as JSON spells it.
+pub(crate) fn transport(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Udp => "udp",
+        Transport::Tls => "tls",
+    }
+}
+
+/// Where the server sees us; over TLS it sees nothing that would mean anything to others.
+pub(crate) fn observed(signed_in: &SignedIn) -> Option<SocketAddr> {
+    match signed_in.transport {
+        Transport::Udp => Some(signed_in.observed),
+        Transport::Tls => None,
     }
 }
 

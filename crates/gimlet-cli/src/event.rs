@@ -18,11 +18,17 @@ pub(crate) enum Event {
     Ready {
         peer: String,
         name: Option<String>,
-        observed: SocketAddr,
+        /// `None` over TLS.
+        observed: Option<SocketAddr>,
+        transport: &'static str,
         sign_in_ms: f64,
     },
     /// Signed in again.
-    SignedIn { observed: SocketAddr },
+    SignedIn {
+        /// `None` over TLS.
+        observed: Option<SocketAddr>,
+        transport: &'static str,
+    },
     /// The server is gone, or has let us go. While `retrying`, signing in is tried again by itself.
     SignedOut { reason: String, retrying: bool },
     /// A session with a peer.
@@ -82,7 +88,8 @@ impl Event {
         Self::Ready {
             peer: endpoint.peer_id().to_string(),
             name: signed_in.name.as_ref().map(ToString::to_string),
-            observed: signed_in.observed,
+            observed: describe::observed(signed_in),
+            transport: describe::transport(signed_in.transport),
             sign_in_ms: ms(signed_in.elapsed),
         }
     }
@@ -118,15 +125,23 @@ impl fmt::Display for Event {
                 name,
                 observed,
                 sign_in_ms,
+                ..
             } => {
                 let name = name.as_deref().unwrap_or("(no name)");
                 writeln!(
                     f,
                     "Signed in as {bold}{name}{bold:#} after {sign_in_ms:.1} ms."
                 )?;
-                write!(f, "  id   {peer}\n  seen {observed}")
+                write!(f, "  id   {peer}\n  seen ")?;
+                match observed {
+                    Some(observed) => write!(f, "{observed}"),
+                    None => write!(f, "nowhere: UDP is blocked; connected over TLS"),
+                }
             }
-            Self::SignedIn { observed } => write!(f, "Signed in again, seen as {observed}."),
+            Self::SignedIn { observed, .. } => match observed {
+                Some(observed) => write!(f, "Signed in again, seen as {observed}."),
+                None => write!(f, "Signed in again, over TLS: UDP is blocked."),
+            },
             Self::SignedOut { reason, retrying } => {
                 write!(f, "Signed out: {}.", printable_line(reason))?;
                 match retrying {

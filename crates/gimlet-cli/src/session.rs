@@ -76,6 +76,9 @@ impl Context {
         for server in &settings.servers {
             builder = builder.server(server.clone());
         }
+        if let Some(proxy) = &settings.proxy {
+            builder = builder.proxy(proxy.clone());
+        }
         if let Some(name) = &settings.name {
             builder = builder.name(name.clone());
         }

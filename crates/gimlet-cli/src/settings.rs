@@ -10,8 +10,8 @@ use std::str::FromStr;
 
 use anyhow::Context as _;
 use etcetera::BaseStrategy as _;
-use gimlet::{Name, PeerId, ServerAddress};
-use gimlet_server::Limits;
+use gimlet::{Name, PeerId, Proxy, ServerAddress};
+use gimlet_server::{Limits, TlsPort};
 
 use crate::args::{Accept, AcceptArgs, GlobalArgs, ServeArgs};
 use crate::exit::{Failure, Status};
@@ -34,6 +34,8 @@ pub(crate) struct Settings {
     identity: Option<PathBuf>,
     pub(crate) name: Option<Name>,
     pub(crate) relay_only: bool,
+    /// `None`: what the usual variables of the environment say.
+    pub(crate) proxy: Option<Proxy>,
     /// Whether the server is told what comes of attempts.
     pub(crate) report: bool,
     /// Whether the router is asked for a port.
@@ -49,6 +51,7 @@ pub(crate) struct ServeSettings {
     pub(crate) listen: SocketAddr,
     /// Its port is 0 where none was given.
     pub(crate) listen_alt: Option<SocketAddr>,
+    pub(crate) listen_tls: TlsPort,
     pub(crate) state: PathBuf,
     pub(crate) entry: Entry,
     pub(crate) advertise: Option<String>,
@@ -125,6 +128,11 @@ impl Settings {
             (false, Some(text)) => !switch(&text).context("in GIMLET_NO_PORT_MAPPING")?,
             (false, None) => file.port_mapping.unwrap_or(true),
         };
+        let proxy = match (&flags.proxy, variable(env, "GIMLET_PROXY")) {
+            (Some(proxy), _) => Some(proxy.clone()),
+            (None, Some(text)) => Some(text.parse().context("in GIMLET_PROXY")?),
+            (None, None) => file.proxy.clone(),
+        };
         let identity = (flags.identity.clone())
             .or_else(|| path(env, "GIMLET_IDENTITY"))
             .or_else(|| file.identity.clone())
@@ -134,6 +142,7 @@ impl Settings {
             identity,
             name,
             relay_only,
+            proxy,
             report,
             port_mapping,
             file,
@@ -160,6 +169,11 @@ impl Settings {
             (Some(listen), _) => listen,
             (None, Some(text)) => (text.parse().context("in GIMLET_LISTEN")).map_err(usage)?,
             (None, None) => file.listen.unwrap_or(DEFAULT_LISTEN),
+        };
+        let listen_tls = match (flags.listen_tls, variable(env, "GIMLET_LISTEN_TLS")) {
+            (Some(listen), _) => listen,
+            (None, Some(text)) => (text.parse().context("in GIMLET_LISTEN_TLS")).map_err(usage)?,
+            (None, None) => file.listen_tls.unwrap_or_default(),
         };
         let state = (flags.state.clone())
             .or_else(|| path(env, "GIMLET_STATE"))
@@ -191,6 +205,7 @@ impl Settings {
         Ok(ServeSettings {
             listen,
             listen_alt: flags.listen_alt.or(file.listen_alt),
+            listen_tls,
             state,
             entry,
             advertise: flags.advertise.clone().or_else(|| file.advertise.clone()),

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use gimlet_proto::address::ServerAddress;
@@ -59,6 +60,22 @@ pub enum TlsPort {
     At(SocketAddr),
     /// None: such peers cannot sign in.
     Off,
+}
+
+/// Neither `off` nor an address with a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is ADDR:PORT, or off")]
+pub struct ParseTlsPortError;
+
+impl FromStr for TlsPort {
+    type Err = ParseTlsPortError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.trim() {
+            "off" => Ok(Self::Off),
+            address => address.parse().map(Self::At).map_err(|_| ParseTlsPortError),
+        }
+    }
 }
 
 /// Settings of a [`Server`](crate::Server).

@@ -69,6 +69,8 @@ counters! {
     handshakes_refused,
     /// Handshakes that did not come to their end.
     handshakes_failed,
+    /// Tunnels opened.
+    tunnels_opened,
     /// TCP connections turned away for want of room.
     tunnels_refused,
     /// TCP connections that did not become tunnels.

@@ -46,7 +46,7 @@ mod server;
 mod sockets;
 mod tunnel;
 
-pub use config::{Access, AltPort, Config, TlsPort};
+pub use config::{Access, AltPort, Config, ParseTlsPortError, TlsPort};
 pub use counters::Snapshot;
 pub use gimlet_proto::rendezvous::{CloseReason, Event};
 pub use gimlet_proto::relay::limits as relay_limits;

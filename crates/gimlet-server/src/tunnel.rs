@@ -94,6 +94,7 @@ impl Tunnels {
         }
         open.insert(addr, outbox.clone());
         self.counters.tunnels.set(open.len());
+        self.counters.tunnels_opened.one();
         drop(open);
         Open {
             tunnels: self.clone(),

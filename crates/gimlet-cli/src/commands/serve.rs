@@ -80,6 +80,7 @@ fn config(settings: ServeSettings) -> Config {
     let mut config = Config::default();
     config.listen = settings.listen;
     config.listen_alt = settings.listen_alt;
+    config.listen_tls = settings.listen_tls;
     config.state = Some(settings.state);
     config.advertise = settings.advertise;
     config.web_certificate = settings.certificate;

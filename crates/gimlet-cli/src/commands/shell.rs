@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use crate::args::AcceptArgs;
 use crate::attempts::Recorder;
 use crate::changes::Changes;
+use crate::describe;
 use crate::event::Event;
 use crate::exit::{Failure, Outcome, Status};
 use crate::policy::{self, Policy, Question};
@@ -186,7 +187,8 @@ impl Shell<'_> {
         self.recorder = recorder;
         self.logged_out = false;
         self.tell(&Event::SignedIn {
-            observed: signed_in.observed,
+            observed: describe::observed(&signed_in),
+            transport: describe::transport(signed_in.transport),
         })
         .await;
         Ok(())

@@ -8,10 +8,11 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
+use crate::describe;
 use crate::exit::{Failure, Outcome, Status};
 use crate::output::ms;
 use crate::session::Context;
-use gimlet::{Endpoint, NetReport, PortMapping};
+use gimlet::{Endpoint, NetReport, PortMapping, Transport};
 use nat::Nat;
 
 #[derive(Serialize)]
@@ -20,6 +21,8 @@ pub(super) struct Report {
     name: Option<String>,
     reflexive_v4: Option<SocketAddr>,
     reflexive_v6: Option<SocketAddr>,
+    /// `udp` where a server answered over it, `tls` where one is reached, but not over UDP.
+    transport: Option<&'static str>,
     /// The port that the router gives me.
     mapped: Option<SocketAddr>,
     /// Whether another NAT, usually a carrier's, is behind the router; null where no router tells.
@@ -41,6 +44,8 @@ impl Report {
             name: context.settings.name.as_ref().map(ToString::to_string),
             reflexive_v4: net.reflexive_v4,
             reflexive_v6: net.reflexive_v6,
+            transport: (net.reflexive_v4.or(net.reflexive_v6))
+                .map(|_| describe::transport(Transport::Udp)),
             mapped: mapping.public().map(SocketAddr::V4),
             carrier_nat: match mapping {
                 PortMapping::Public(_) => Some(false),
@@ -78,16 +83,25 @@ impl fmt::Display for Report {
         };
         writeln!(f, "mapped   {mapped}")?;
         writeln!(f, "local    {}", local.join(" "))?;
-        writeln!(f, "NAT      {}", self.nat)?;
+        match self.transport == Some(describe::transport(Transport::Tls)) {
+            true => writeln!(f, "NAT      unknown: UDP is blocked; connected over TLS")?,
+            false => writeln!(f, "NAT      {}", self.nat)?,
+        }
         write!(f, "elapsed  {:.1} ms", self.elapsed_ms)
     }
 }
 
 pub(super) async fn run(context: &Context) -> Outcome {
     let work = async |endpoint: &Endpoint| {
-        let report = Report::of(context, endpoint).await;
+        let mut report = Report::of(context, endpoint).await;
         if !report.is_seen() {
-            return Err(nobody_answered());
+            match endpoint.online().await {
+                Ok(to) if to.transport == Transport::Tls => {
+                    report.transport = Some(describe::transport(to.transport));
+                }
+                Ok(_) => return Err(nobody_answered()),
+                Err(error) => return Err(Failure::sign_in(error)),
+            }
         }
         context.output.print(&report)?;
         Ok(Status::Done)

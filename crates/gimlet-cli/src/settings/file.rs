@@ -7,12 +7,14 @@
 //! relay_only = false
 //! report = true                 # tell the server what comes of attempts
 //! port_mapping = true           # ask the router for a port that leads here
+//! proxy = "http://proxy:3128"   # to the server, where UDP is blocked
 //! accept = "known"              # all, known or ask
 //! known_peers = ["..."]         # peer ids
 //!
 //! [serve]
 //! listen = "[::]:13000"
 //! listen_alt = "192.0.2.2"      # a second address, for STUN
+//! listen_tls = "[::]:443"       # TCP, or "off"
 //! state = "/var/lib/gimlet"
 //! token = "..."                 # or: open = true
 //! advertise = "relay.example.org"
@@ -27,7 +29,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Context as _;
-use gimlet::{Name, PeerId, ServerAddress};
+use gimlet::{Name, PeerId, Proxy, ServerAddress};
+use gimlet_server::TlsPort;
 use serde::de::{Deserialize, Deserializer, Error as _};
 
 use super::limits::LimitsFile;
@@ -45,6 +48,8 @@ pub(crate) struct File {
     pub(super) relay_only: Option<bool>,
     pub(super) report: Option<bool>,
     pub(super) port_mapping: Option<bool>,
+    #[serde(deserialize_with = "text")]
+    pub(super) proxy: Option<Proxy>,
     pub(super) accept: Option<Accept>,
     #[serde(deserialize_with = "texts")]
     pub(super) known_peers: Vec<PeerId>,
@@ -58,6 +63,8 @@ pub(super) struct ServeFile {
     pub(super) listen: Option<SocketAddr>,
     #[serde(deserialize_with = "second_address")]
     pub(super) listen_alt: Option<SocketAddr>,
+    #[serde(deserialize_with = "text")]
+    pub(super) listen_tls: Option<TlsPort>,
     pub(super) state: Option<PathBuf>,
     pub(super) token: Option<String>,
     pub(super) open: bool,

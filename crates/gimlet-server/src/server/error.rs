@@ -31,6 +31,17 @@ pub enum BindError {
         /// What the system says.
         source: io::Error,
     },
+    /// Its TCP port.
+    #[error(
+        "cannot listen on TCP {address}: {}; --listen-tls takes another address, or `off`",
+        listen_hint(source)
+    )]
+    ListenTls {
+        /// Where.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
 }
 
 fn listen_hint(source: &io::Error) -> String {

@@ -8,6 +8,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::http::StatusCode;
+use axum::http::header::{CONNECTION, HeaderValue};
+use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::any;
 use futures_util::{SinkExt, StreamExt};
@@ -86,6 +89,7 @@ impl Listener {
     /// Runs until it is dropped.
     pub(crate) async fn run(mut self) -> io::Result<()> {
         let router = Router::<Visitor>::new().route(PATH, any(enter));
+        let router = router.layer(map_response(once));
         let (_running, stop) = watch::channel(());
         let mut tasks = JoinSet::new();
         loop {
@@ -129,7 +133,6 @@ async fn greet(tcp: TcpStream, tls: TlsAcceptor, router: Router) -> Option<()> {
     let shaken = time::timeout(HANDSHAKE_TIMEOUT, tls.accept(tcp)).await;
     let tls = shaken.ok()?.ok()?;
     let connection = http1::Builder::new()
-        .keep_alive(false)
         .max_buf_size(MAX_REQUEST)
         .timer(TokioTimer::new())
         .header_read_timeout(HANDSHAKE_TIMEOUT)
@@ -137,6 +140,15 @@ async fn greet(tcp: TcpStream, tls: TlsAcceptor, router: Router) -> Option<()> {
         .with_upgrades();
     let served = time::timeout(2 * HANDSHAKE_TIMEOUT, connection).await;
     served.ok()?.ok()
+}
+
+/// Whoever asks for anything but a tunnel asks only once.
+async fn once(mut response: Response) -> Response {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    response
 }
 
 async fn enter(State(visitor): State<Visitor>, upgrade: WebSocketUpgrade) -> Response {

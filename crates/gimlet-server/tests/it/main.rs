@@ -12,3 +12,4 @@ mod shards;
 mod stun;
 mod support;
 mod throttling;
+mod tunnel;
