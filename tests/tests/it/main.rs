@@ -23,3 +23,4 @@ mod stun_clients;
 mod switching;
 mod timing;
 mod trials;
+mod tunnel;

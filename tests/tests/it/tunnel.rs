@@ -275,8 +275,9 @@ async fn once_udp_answers_the_session_moves_there_under_a_running_transfer() {
         }
         bounce(1).await;
         send.finish().unwrap();
+        assert!(receive.read_to_end(1).await.unwrap().is_empty());
     };
-    soon(async { tokio::join!(echo, accepted) }).await;
+    let ((), _accepted) = soon(async { tokio::join!(echo, accepted) }).await;
     drop(connection);
     assert!(alice.is_online());
 }
