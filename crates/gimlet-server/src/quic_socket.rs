@@ -14,6 +14,10 @@ use tokio::sync::mpsc;
 /// socket buffer would.
 pub(crate) const QUEUE: usize = 1024;
 
+/// Datagrams that quinn may send in one call. A connection keeps room for so many as long as it lives,
+/// 12 KiB for the ten it would take, and control sessions rarely have two to send.
+const SEGMENTS: usize = 1;
+
 /// One QUIC datagram on its way from the pump to quinn.
 #[derive(Debug)]
 pub(crate) struct Datagram {
@@ -95,7 +99,7 @@ impl AsyncUdpSocket for QuicSocket {
     }
 
     fn max_transmit_segments(&self) -> usize {
-        self.socket.max_transmit_segments()
+        SEGMENTS
     }
 
     fn may_fragment(&self) -> bool {
