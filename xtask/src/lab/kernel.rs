@@ -42,6 +42,20 @@ async fn opening(site: Site, host: &Gimlet) -> anyhow::Result<Option<String>> {
     Ok((!is_right).then(|| format!("whoami: mapped is {mapped}")))
 }
 
+/// How long signing in may take where UDP is blocked, milliseconds.
+const SIGN_IN_WITHIN: f64 = 3000.0;
+
+/// What is wrong with what a host says of how it reaches the server, where UDP is blocked.
+async fn over_tls(site: Site, host: &Gimlet) -> anyhow::Result<Option<String>> {
+    if !site.blocks_udp() {
+        return Ok(None);
+    }
+    let whoami = host.named("whoami");
+    let whoami = whoami.run(&["whoami"], WHOAMI_TIMEOUT).await?;
+    let transport = &whoami.last()["transport"];
+    Ok((transport != "tls").then(|| format!("whoami: transport is {transport}, must be tls")))
+}
+
 impl<'a> Kernel<'a> {
     /// Brings up the sites that `pairs` need.
     pub(crate) async fn build(
@@ -86,7 +100,12 @@ impl<'a> Kernel<'a> {
             let place = Place::Namespace(self.topology.host(site, side)?.clone());
             Ok(self.crew.host(place, server, &folder, name))
         };
-        let (a, b) = (host(pair.a, Side::A, "a")?, host(pair.b, Side::B, "b")?);
+        let (mut a, mut b) = (host(pair.a, Side::A, "a")?, host(pair.b, Side::B, "b")?);
+        for (site, side, host) in [(pair.a, Side::A, &mut a), (pair.b, Side::B, &mut b)] {
+            if let Some(proxy) = self.topology.proxy(site, side)? {
+                host.flags.extend(["--proxy".to_owned(), proxy]);
+            }
+        }
         let cell = Cell {
             part: Part::Kernel,
             a: pair.a.name(),
@@ -100,6 +119,15 @@ impl<'a> Kernel<'a> {
         let mut outcome = cell::run(&cell, &a, &b).await;
         for (site, host) in [(pair.a, &a), (pair.b, &b)] {
             outcome.failures.extend(opening(site, host).await?);
+            outcome.failures.extend(over_tls(site, host).await?);
+        }
+        if let Some(took) = outcome.ms("sign_in_ms")
+            && pair.a.blocks_udp()
+            && took > SIGN_IN_WITHIN
+        {
+            let within = format!("must be within {SIGN_IN_WITHIN} ms");
+            let failure = format!("signed in over TLS after {took:.0} ms, {within}");
+            outcome.failures.push(failure);
         }
         if !outcome.failures.is_empty() {
             for (site, side, name) in [(pair.a, Side::A, "a"), (pair.b, Side::B, "b")] {

@@ -32,6 +32,9 @@ fn layers(site: Site) -> gimlet_sim::Site {
                 Layer::Firewall(FirewallConfig::udp_only_to([server])),
             ]
         }
+        Site::Blocked | Site::Proxied => {
+            vec![moderate(), Layer::Firewall(FirewallConfig::block_udp())]
+        }
         Site::Ipv6 => vec![symmetric(), Layer::Firewall(FirewallConfig::stateful())],
     };
     gimlet_sim::Site { layers }
@@ -57,7 +60,9 @@ fn shared(site: Site) -> Option<gimlet_sim::Site> {
         | Site::ServerOnly
         | Site::Ipv6
         | Site::Upnp
-        | Site::UpnpCarrier => None,
+        | Site::UpnpCarrier
+        | Site::Blocked
+        | Site::Proxied => None,
     }
 }
 

@@ -76,7 +76,7 @@ impl FromStr for Pair {
 const SQUARE: [Site; 4] = [Site::None, Site::Open, Site::Moderate, Site::Strict];
 
 /// Beyond the square: one cell for each thing only it can show.
-const MORE: [(Site, Site); 21] = [
+const MORE: [(Site, Site); 27] = [
     (Site::Restricted, Site::Strict),
     (Site::Strict, Site::Restricted),
     (Site::Firewall, Site::Firewall),
@@ -98,6 +98,12 @@ const MORE: [(Site, Site); 21] = [
     (Site::Moderate, Site::Upnp),
     (Site::Upnp, Site::Strict),
     (Site::UpnpCarrier, Site::Strict),
+    (Site::Blocked, Site::None),
+    (Site::Strict, Site::Blocked),
+    (Site::Blocked, Site::Blocked),
+    (Site::Proxied, Site::None),
+    (Site::Strict, Site::Proxied),
+    (Site::Blocked, Site::Proxied),
 ];
 
 /// Every cell of a full run, in the order of the table.

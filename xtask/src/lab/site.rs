@@ -39,6 +39,10 @@ pub(crate) enum Site {
     Upnp,
     /// The same behind a moderate carrier NAT, where its openings lead nowhere.
     UpnpCarrier,
+    /// A moderate NAT whose firewall drops all UDP.
+    Blocked,
+    /// A firewall that lets nothing out; an HTTP proxy on it does (tinyproxy).
+    Proxied,
 }
 
 /// Whether the two hosts of a pair stand behind routers of their own.
@@ -69,6 +73,8 @@ impl Site {
             Self::Hairpin => "hairpin",
             Self::Upnp => "upnp",
             Self::UpnpCarrier => "upnp-carrier",
+            Self::Blocked => "blocked",
+            Self::Proxied => "proxied",
         }
     }
 
@@ -90,6 +96,8 @@ impl Site {
             Self::Hairpin => "two homes behind one carrier NAT that hairpins",
             Self::Upnp => "symmetric, opens ports when asked (miniupnpd)",
             Self::UpnpCarrier => "the same behind a moderate carrier NAT",
+            Self::Blocked => "moderate NAT whose firewall drops all UDP",
+            Self::Proxied => "nothing gets out but through an HTTP proxy (tinyproxy)",
         }
     }
 
@@ -108,8 +116,15 @@ impl Site {
             | Self::ServerOnly
             | Self::Ipv6
             | Self::Upnp
-            | Self::UpnpCarrier => Sharing::Apart,
+            | Self::UpnpCarrier
+            | Self::Blocked
+            | Self::Proxied => Sharing::Apart,
         }
+    }
+
+    /// Whether no UDP gets out, so that the server is reached over TLS.
+    pub(crate) fn blocks_udp(self) -> bool {
+        matches!(self, Self::Blocked | Self::Proxied)
     }
 
     /// Whether its router opens ports when asked.

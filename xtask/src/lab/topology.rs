@@ -3,6 +3,7 @@
 //! Everything is brought up once and every pair runs in it. Each site has two hosts, `a` and
 //! `b`, behind routers of their own, so that a site can be paired with itself.
 
+mod http_proxy;
 mod port_opener;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,8 +51,8 @@ pub(crate) struct Topology {
     pub(crate) server_ip: Ipv4Addr,
     /// A second public address, for telling NAT behaviours apart.
     pub(crate) witness: Device,
-    /// The daemons of routers that open ports.
-    _openers: Vec<Child>,
+    /// The daemons of routers that open ports or are proxies.
+    _daemons: Vec<Child>,
     // Last, so that the hosts go before their network does.
     _lab: Lab,
 }
@@ -73,7 +74,7 @@ impl Topology {
         let witness = device(&lab, "witness", &public).await?;
         let server_ip = server.ip().context("the server's host has no address")?;
         let (mut hosts, mut routers) = (BTreeMap::new(), BTreeMap::new());
-        let mut openers = Vec::new();
+        let mut daemons = Vec::new();
         for &site in sites {
             let places = place(&lab, site, server_ip)
                 .await
@@ -82,7 +83,10 @@ impl Topology {
                 let name = format!("{}-{}", site.name(), side.letter());
                 hosts.insert((site, side), device(&lab, &name, &router).await?);
                 if site.opens_ports() {
-                    openers.push(port_opener::start(&router)?);
+                    daemons.push(port_opener::start(&router)?);
+                }
+                if site == Site::Proxied {
+                    daemons.push(http_proxy::start(&router)?);
                 }
                 routers.insert((site, side), router);
             }
@@ -93,7 +97,7 @@ impl Topology {
             server,
             server_ip,
             witness,
-            _openers: openers,
+            _daemons: daemons,
             _lab: lab,
         })
     }
@@ -103,6 +107,16 @@ impl Topology {
         self.hosts
             .get(&(site, side))
             .with_context(|| format!("site {} is not up", site.name()))
+    }
+
+    /// The proxy that a site's host needs, if it does.
+    pub(crate) fn proxy(&self, site: Site, side: Side) -> anyhow::Result<Option<String>> {
+        let router = self.routers.get(&(site, side));
+        let router = router.with_context(|| format!("site {} is not up", site.name()))?;
+        match site {
+            Site::Proxied => http_proxy::url(router).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// What the router next to a host has set up and remembers, for finding out what went
@@ -161,7 +175,9 @@ async fn place(lab: &Lab, site: Site, server: Ipv4Addr) -> anyhow::Result<[(Side
         | Site::ServerOnly
         | Site::Ipv6
         | Site::Upnp
-        | Site::UpnpCarrier => Ok([
+        | Site::UpnpCarrier
+        | Site::Blocked
+        | Site::Proxied => Ok([
             (Side::A, apart(lab, site, Side::A, server).await?),
             (Side::B, apart(lab, site, Side::B, server).await?),
         ]),
@@ -204,6 +220,16 @@ async fn apart(lab: &Lab, site: Site, side: Side, server: Ipv4Addr) -> anyhow::R
         Site::ServerOnly => {
             let router = nat(lab, &name, Nat::Moderate, None).await?;
             allow_udp_only_to(&router, server)?;
+            Ok(router)
+        }
+        Site::Blocked => {
+            let router = nat(lab, &name, Nat::Moderate, None).await?;
+            drop_forwarded(&router, "meta l4proto udp")?;
+            Ok(router)
+        }
+        Site::Proxied => {
+            let router = nat(lab, &name, Nat::Moderate, None).await?;
+            drop_forwarded(&router, "meta l4proto { tcp, udp }")?;
             Ok(router)
         }
         Site::Ipv6 => {
@@ -276,6 +302,19 @@ fn allow_udp_only_to(router: &Router, server: Ipv4Addr) -> anyhow::Result<()> {
                 ip daddr {server} accept
                 ip saddr {server} ct state established,related accept
                 meta l4proto udp drop
+            }}
+        }}"
+    );
+    nft(router, rules)
+}
+
+/// Adds a firewall that passes nothing on that matches.
+fn drop_forwarded(router: &Router, what: &str) -> anyhow::Result<()> {
+    let rules = format!(
+        "table inet blocked {{
+            chain forward {{
+                type filter hook forward priority 20; policy accept;
+                {what} drop
             }}
         }}"
     );

@@ -61,6 +61,12 @@ fn only_what_no_sending_can_join_is_expected_to_stay_relayed() {
             "moderate-upnp",
             "upnp-strict",
             "upnp-carrier-strict",
+            "blocked-none",
+            "strict-blocked",
+            "blocked-blocked",
+            "proxied-none",
+            "strict-proxied",
+            "blocked-proxied",
         ]
     );
 }
