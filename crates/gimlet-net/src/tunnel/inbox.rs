@@ -81,8 +81,8 @@ fn fill(message: &mut Bytes, buf: &mut [u8]) -> (usize, usize) {
     while let Some((packet, rest)) = split_first(message) {
         let is_first = len == 0;
         let fits = len + packet.len() <= buf.len();
-        let joins = is_first || packet.len() <= stride;
-        if !(fits && joins) && !is_first {
+        let waits = !is_first && (!fits || packet.len() > stride);
+        if waits {
             break;
         }
         if fits {
