@@ -17,10 +17,10 @@ const SESSIONS: usize = 20;
 /// What the flooder sends for each packet of another.
 const FLOOD: usize = 20;
 
-/// Payload bytes, and datagrams of a send call: one, so that sending costs less than relaying and
-/// there is an overload.
+/// Payload bytes, and datagrams of a send call: full batches, which cost a sender least, so that there
+/// is an overload.
 const SIZE: usize = 1200;
-const BURST: u8 = 1;
+const BURST: u8 = 44;
 
 /// One relay's.
 #[derive(Debug, Clone, Serialize)]

@@ -14,21 +14,20 @@ use crate::bench::message::{Drive, Driven};
 /// Bursts sent before other tasks of this thread get their turn.
 const TURN: usize = 16;
 
-/// Sinks that got nothing for so long will get nothing more: a relay's queues hold milliseconds.
-const QUIET: Duration = Duration::from_millis(30);
+/// Sinks that got nothing this often, so far apart, will get nothing more: a relay's queues hold
+/// milliseconds, but a busy machine may let it wait for some more.
+const QUIET: (u32, Duration) = (4, Duration::from_millis(25));
 
 /// Sends for the time given, waits until all is out of the relay, and counts.
 pub(super) async fn drive(lanes: &[Lane], drive: Drive) -> anyhow::Result<Driven> {
     let before: Vec<_> = counts(lanes)?;
     let sent = send(lanes, drive).await?;
-    let mut last = 0;
-    loop {
-        tokio::time::sleep(QUIET).await;
+    let (mut last, mut quiet) = (0, 0);
+    while quiet < QUIET.0 {
+        tokio::time::sleep(QUIET.1).await;
         let now = lanes.iter().map(|l| l.received.load(Ordering::Relaxed));
         let now = now.sum();
-        if now == last {
-            break;
-        }
+        quiet = if now == last { quiet + 1 } else { 0 };
         last = now;
     }
     let after = counts(lanes)?;
