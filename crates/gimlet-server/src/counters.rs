@@ -59,6 +59,8 @@ counters! {
     foreign_dropped,
     /// Datagrams that the system refused to send.
     send_failed,
+    /// Datagrams that the system dropped because the main port was not read in time. Only on Linux.
+    receive_overflowed,
     /// Receive calls that failed.
     receive_failed,
     /// Handshakes begun.
@@ -108,7 +110,7 @@ impl Counter {
         self.0.store(n as u64, Ordering::Relaxed);
     }
 
-    fn value(&self) -> u64 {
+    pub(crate) fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }

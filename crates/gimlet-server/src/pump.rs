@@ -13,6 +13,8 @@ mod aside;
 mod follower;
 mod inlet;
 mod outlet;
+#[cfg(target_os = "linux")]
+pub(crate) mod overflow;
 mod plan;
 mod shard;
 

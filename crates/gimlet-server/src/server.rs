@@ -52,6 +52,8 @@ pub struct Server {
     token: Option<String>,
     names: Option<NameFile>,
     stored: Vec<NameRecord>,
+    /// Whether the sockets are the system's, bound here.
+    is_real: bool,
     handle: ServerHandle,
 }
 
@@ -76,7 +78,9 @@ impl Server {
             source,
         })?;
         let tcp = listen_tcp(&config, &sockets)?;
-        Self::build(config, sockets, tcp)
+        let mut server = Self::build(config, sockets, tcp)?;
+        server.is_real = true;
+        Ok(server)
     }
 
     /// A server on these sockets, real or simulated. What `config` says of addresses to listen on is
@@ -125,6 +129,7 @@ impl Server {
             token,
             names,
             stored: stored.unwrap_or_default(),
+            is_real: false,
             handle: ServerHandle {
                 counters: Arc::new(Counters::default()),
                 events: broadcast::channel(EVENTS).0,
@@ -267,6 +272,10 @@ impl Server {
                 counters: counters.clone(),
             };
             tasks.spawn(follower.run());
+        }
+        #[cfg(target_os = "linux")]
+        if self.is_real {
+            tasks.spawn(pump::overflow::watch(self.local.port(), counters.clone()));
         }
         let pump = Pump {
             socket: self.sockets.main,

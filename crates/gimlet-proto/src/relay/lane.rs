@@ -105,6 +105,11 @@ impl Lane {
         self.fair.received(dry, now);
     }
 
+    /// Notes that the system has dropped what no shard read in time: overload, whatever the queue is like now.
+    pub fn overflowed(&mut self) {
+        self.fair.overflowed();
+    }
+
     /// Judges a run of frames from `source`, if that can be done here; otherwise
     /// [`Relay::handle`](super::Relay::handle) does.
     pub fn handle(

@@ -43,6 +43,8 @@ pub(super) struct Shard {
     /// Packets and bytes of this turn: shards would take the counters' cache line from each other
     /// with every run.
     relayed: (u64, u64),
+    /// What the system had dropped when it was last looked at.
+    overflowed: u64,
 }
 
 impl Shard {
@@ -52,11 +54,16 @@ impl Shard {
             quic,
             counters,
             relayed: (0, 0),
+            overflowed: 0,
         }
     }
 
     /// A receive call brought something.
     pub(super) fn begin(&mut self, inlet: &Inlet, now: Instant) {
+        let overflowed = self.counters.receive_overflowed.value();
+        if std::mem::replace(&mut self.overflowed, overflowed) != overflowed {
+            self.lane.overflowed();
+        }
         self.lane.received(inlet.is_dry(), now);
     }
 
