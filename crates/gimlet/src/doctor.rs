@@ -8,6 +8,7 @@
 mod checks;
 mod clock;
 mod configuration;
+mod distance;
 mod examine;
 mod ipv6;
 mod meeting;
@@ -28,6 +29,7 @@ use serde::Serialize;
 pub use checks::{ChecksFact, Searched};
 pub use clock::ClockFact;
 pub use configuration::ConfigurationFact;
+pub use distance::ServerDistance;
 pub use ipv6::Ipv6Fact;
 pub use meeting::{HandshakeFact, IntroductionFact, PeerFact, RelayFact};
 pub use nat::NatFact;

@@ -1,6 +1,6 @@
 //! The endpoint: one identity, one set of sockets, one control session, any number of peers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -26,7 +26,7 @@ mod resolve;
 
 use crate::builder::Builder;
 use crate::connection::Connection;
-use crate::control::{Control, ControlState, ServerStatus, StunAnswer};
+use crate::control::{Control, ControlState, ServerId, ServerStatus, StunAnswer};
 use crate::engine::Command;
 use crate::error::{ConnectError, RequestError, SignInError};
 use crate::event::{EndpointEvent, SignedIn};
@@ -113,6 +113,18 @@ pub struct Listing {
     pub peers: Vec<PeerInfo>,
     /// Sessions between them.
     pub sessions: Vec<SessionInfo>,
+}
+
+impl Listing {
+    /// Adds what another server lists; who is at both is listed once, as the first one knows them.
+    fn merged(mut self, also: Self) -> Self {
+        let known: HashSet<_> = self.peers.iter().map(|peer| peer.peer).collect();
+        let new = also.peers.into_iter();
+        self.peers.extend(new.filter(|peer| !known.contains(&peer.peer)));
+        self.peers.sort_by_key(|peer| peer.peer);
+        self.sessions.extend(also.sessions);
+        self
+    }
 }
 
 /// What [`Endpoint::net_report`] returns.
@@ -205,7 +217,7 @@ impl Endpoint {
         self.inner.control.online().await
     }
 
-    /// Lists peers online and the sessions between them.
+    /// Lists peers online and the sessions between them, at every server we are signed in to.
     ///
     /// # Errors
     ///
@@ -215,15 +227,31 @@ impl Endpoint {
     ///
     /// Cancel safe.
     pub async fn list(&self) -> Result<Listing, RequestError> {
+        let control = &self.inner.control;
+        let first = control.first_server(Control::request_deadline()).await?;
+        let mut order = control.standing().borrow().order.clone();
+        order.retain(|&server| server != first);
+        order.insert(0, first);
+        let mut found: Result<Listing, RequestError> = Err(RequestError::TimedOut);
+        for server in order {
+            found = match (found, self.list_at(server).await) {
+                (Ok(listing), Ok(also)) => Ok(listing.merged(also)),
+                // What one says stands without the others.
+                (Ok(listing), Err(_)) | (Err(_), Ok(listing)) => Ok(listing),
+                (Err(_), Err(error)) => Err(error),
+            };
+        }
+        found
+    }
+
+    async fn list_at(&self, server: ServerId) -> Result<Listing, RequestError> {
         let mut listing = Listing::default();
+        let deadline = Control::request_deadline();
         for _ in 0..MAX_PAGES {
             let after = listing.peers.last().map(|last| last.peer);
-            match self
-                .inner
-                .control
-                .request(move |id| List { id, after }.into())
-                .await?
-            {
+            let ask = Arc::new(move |id| List { id, after }.into());
+            let answer = self.inner.control.ask(server, ask, deadline).await?;
+            match answer.ok_or(RequestError::TimedOut)? {
                 ToPeer::Page(page) => {
                     let more = page.more && !page.peers.is_empty();
                     listing.peers.extend(page.peers);
@@ -265,6 +293,8 @@ impl Endpoint {
     /// Cancel safe.
     pub async fn servers(&self) -> Vec<ServerStatus> {
         let mut standing = self.inner.control.standing();
+        // An error means that the engine is gone.
+        let _ = self.inner.commands.send(Command::Measure).await;
         let measured = standing.wait_for(|standing| standing.measured);
         let measured = timeout(MEASURE_TIMEOUT, measured).await;
         match measured {

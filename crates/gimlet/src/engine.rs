@@ -111,6 +111,8 @@ pub(crate) enum Command {
     Places(Vec<ServerPlace>),
     /// Somebody looks for a peer at a server that we may not be signed in to.
     Need(ServerId),
+    /// Somebody wants to know how far the servers are.
+    Measure,
     /// Somebody wants to know which port the router gives us.
     MapPort,
     /// What the router gave.
@@ -268,6 +270,7 @@ impl Engine {
             } => self.decided(server, *introduction, accepted),
             Command::Located(server, places) => self.located(server, &places, now()),
             Command::Need(server) => self.servers.need(server, now()),
+            Command::Measure => self.measure_servers(now()),
             Command::Places(places) => {
                 let ports = places.iter().flat_map(|place| {
                     let main = (place.socket, place.addr);

@@ -165,19 +165,24 @@ pub(crate) async fn transfer(from: &Connection, to: &Connection, bytes: &[u8]) -
     };
     let receive = async {
         let mut recv = to.accept_uni().await.expect("a stream comes");
-        let mut hasher = blake3::Hasher::new();
-        let (mut gaps, mut last) = (Vec::new(), Instant::now());
-        while let Some(chunk) = recv.read_chunk(usize::MAX, true).await.expect("it goes on") {
-            hasher.update(&chunk.bytes);
-            let now = Instant::now();
-            gaps.push((now, now - last));
-            last = now;
-        }
-        Transfer {
-            intact: hasher.finalize() == blake3::hash(bytes),
-            gaps,
-        }
+        receive(&mut recv, blake3::hash(bytes)).await
     };
     let ((), transfer) = tokio::join!(send, receive);
     transfer
+}
+
+/// Reads a stream to its end.
+pub(crate) async fn receive(recv: &mut gimlet::RecvStream, expected: blake3::Hash) -> Transfer {
+    let mut hasher = blake3::Hasher::new();
+    let (mut gaps, mut last) = (Vec::new(), Instant::now());
+    while let Some(chunk) = recv.read_chunk(usize::MAX, true).await.expect("it goes on") {
+        hasher.update(&chunk.bytes);
+        let now = Instant::now();
+        gaps.push((now, now - last));
+        last = now;
+    }
+    Transfer {
+        intact: hasher.finalize() == expected,
+        gaps,
+    }
 }

@@ -9,32 +9,48 @@ use gimlet_sim::{LinkConfig, NatConfig, RouterKind};
 use gimlet_tests::{Peer, RunningServer, World, rtt_40ms};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::bench::{echo, nat, path_is, payload, strict, transfer};
+use crate::bench::{Transfer, echo, nat, path_is, payload, receive, strict, transfer};
 
 /// Longest pause of a relayed transfer whose server is killed.
 const FAILOVER: Duration = Duration::from_secs(3);
 
-/// A world with some servers.
-pub(crate) struct Operator {
-    pub(crate) world: World,
-    pub(crate) servers: Vec<RunningServer>,
+/// How long anything is waited for.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// A world with some servers, which are the same again after a restart.
+struct Operator {
+    world: World,
+    servers: Vec<RunningServer>,
+    state: tempfile::TempDir,
 }
 
 impl Operator {
     /// One server for each uplink delay, in milliseconds.
-    pub(crate) fn new(seed: u64, delays_ms: &[u64]) -> Self {
-        let mut world = World::new(seed);
-        let mut servers = Vec::new();
+    fn new(seed: u64, delays_ms: &[u64]) -> Self {
+        let mut operator = Self {
+            world: World::new(seed),
+            servers: Vec::new(),
+            state: tempfile::tempdir().expect("a folder"),
+        };
         for (nth, &delay_ms) in delays_ms.iter().enumerate() {
             let link = LinkConfig::with_delay(Duration::from_millis(delay_ms));
-            let place = world.host(None, &[&format!("203.0.113.{}", nth + 1)], link);
-            servers.push(world.server_at(&place, Config::on_loopback()));
+            let addr = format!("203.0.113.{}", nth + 1);
+            let place = operator.world.host(None, &[&addr], link);
+            let config = operator.config(nth);
+            let server = operator.world.server_at(&place, config);
+            operator.servers.push(server);
         }
-        Self { world, servers }
+        operator
+    }
+
+    fn config(&self, nth: usize) -> Config {
+        let mut config = Config::on_loopback();
+        config.state = Some(self.state.path().join(nth.to_string()));
+        config
     }
 
     /// A peer that knows these servers and is signed in.
-    pub(crate) async fn peer(&mut self, site: &[RouterKind], servers: &[usize]) -> Peer {
+    async fn peer(&mut self, site: &[RouterKind], servers: &[usize]) -> Peer {
         let peer = self.peer_named(site, servers, None).await;
         peer.endpoint.online().await.expect("it signs in");
         peer.endpoint.net_report().await;
@@ -63,10 +79,17 @@ impl Operator {
         self.world.peer(place, &first, configure).await
     }
 
-    async fn restart(&mut self, nth: usize) {
+    /// As a lost power supply would: without so much as a goodbye on the wire.
+    async fn kill(&mut self, nth: usize) {
+        let host = self.servers[nth].place.host;
+        self.world.set_dark(host, true);
+        self.servers[nth].kill().await;
+    }
+
+    fn restart(&mut self, nth: usize) {
         let place = self.servers[nth].place.clone();
-        let mut config = Config::on_loopback();
-        config.state = None;
+        self.world.set_dark(place.host, false);
+        let config = self.config(nth);
         self.servers[nth] = self.world.server_at(&place, config);
     }
 }
@@ -96,10 +119,9 @@ async fn roles(endpoint: &Endpoint) -> Vec<ServerRole> {
 async fn until(endpoint: &Endpoint, expected: impl Fn(&[ServerStatus]) -> bool) -> Duration {
     let started = Instant::now();
     while !expected(&endpoint.servers().await) {
-        let waited = started.elapsed();
         let now = endpoint.servers().await;
-        assert!(waited < Duration::from_secs(120), "still {now:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(started.elapsed() < DEADLINE, "still {now:?}");
+        sleep(Duration::from_millis(20)).await;
     }
     started.elapsed()
 }
@@ -131,7 +153,7 @@ async fn the_nearest_server_is_used_and_the_next_one_kept_warm() {
 #[tokio::test(start_paused = true)]
 async fn a_silent_first_server_costs_half_a_second_at_most() {
     let mut operator = Operator::new(2, &[10, 10]);
-    operator.servers[0].kill().await;
+    operator.kill(0).await;
     let started = Instant::now();
     let peer = operator.peer_named(&strict(), &[0, 1], None).await;
     peer.endpoint.online().await.unwrap();
@@ -152,7 +174,7 @@ async fn a_relayed_transfer_goes_on_over_the_second_server_within_three_seconds(
         };
         let kill = async {
             sleep(Duration::from_secs(1)).await;
-            operator.servers[0].kill().await;
+            operator.kill(0).await;
             Instant::now()
         };
         let (transfer, killed_at) = tokio::join!(transfer(from, to, &bytes), kill);
@@ -174,7 +196,7 @@ async fn a_direct_session_does_not_notice_that_its_server_dies() {
     path_is(&dialled, true).await;
     path_is(&accepted, true).await;
     let changes = dialled.path_changes();
-    operator.servers[0].kill().await;
+    operator.kill(0).await;
     for n in 0..60_u8 {
         let started = Instant::now();
         echo(&dialled, &accepted, &[n; 100]).await;
@@ -260,18 +282,17 @@ async fn the_nearer_server_is_primary_again_when_it_is_back_and_nothing_breaks()
     let mut operator = Operator::new(10, &[10, 60]);
     let (a, b) = relayed(&mut operator, &[0, 1]).await;
     let (dialled, accepted) = connect(&a, &b).await;
-    operator.servers[0].kill().await;
+    operator.kill(0).await;
     echo(&dialled, &accepted, b"over the second").await;
     sleep(Duration::from_secs(5)).await;
-    let address = operator.servers[0].address.clone();
-    operator.restart(0).await;
-    if operator.servers[0].address == address {
-        let back = until(&a.endpoint, |servers| {
-            servers[0].role == ServerRole::Primary
-        })
-        .await;
-        println!("primary again after {back:?}");
-    }
+    assert_eq!(roles(&a.endpoint).await[1], ServerRole::Primary);
+    operator.restart(0);
+    let back = until(&a.endpoint, |servers| {
+        servers[0].role == ServerRole::Primary
+    })
+    .await;
+    println!("primary again after {back:?}");
+    assert!(back >= Duration::from_secs(10) && back <= Duration::from_secs(20));
     for n in 0..30_u8 {
         let started = Instant::now();
         echo(&dialled, &accepted, &[n; 1000]).await;
@@ -282,20 +303,13 @@ async fn the_nearer_server_is_primary_again_when_it_is_back_and_nothing_breaks()
 
 #[tokio::test(start_paused = true)]
 async fn with_both_servers_dead_a_relayed_session_waits_for_one() {
-    let state = tempfile::tempdir().unwrap();
-    let mut operator = Operator::new(11, &[10]);
-    let mut config = Config::on_loopback();
-    config.state = Some(state.path().to_owned());
-    let link = LinkConfig::with_delay(Duration::from_millis(30));
-    let place = operator.world.host(None, &["203.0.113.2"], link);
-    let server = operator.world.server_at(&place, config.clone());
-    operator.servers.push(server);
+    let mut operator = Operator::new(11, &[10, 30]);
     let (a, b) = relayed(&mut operator, &[0, 1]).await;
     let (dialled, accepted) = connect(&a, &b).await;
-    operator.servers[0].kill().await;
-    operator.servers[1].kill().await;
+    operator.kill(0).await;
+    operator.kill(1).await;
     sleep(Duration::from_secs(5)).await;
-    operator.servers[1] = operator.world.server_at(&place, config);
+    operator.restart(1);
     let returned_at = Instant::now();
     let again = timeout(Duration::from_secs(20), echo(&dialled, &accepted, b"again"));
     again.await.expect("it goes on");
@@ -313,38 +327,51 @@ async fn a_hundred_relayed_transfers_survive_the_death_of_their_server() {
         acceptors.push(operator.peer(&site, &[0, 1]).await);
     }
     sleep(Duration::from_secs(3)).await;
-    let bytes = payload(1 << 20);
-    let mut transfers = tokio::task::JoinSet::new();
+    let mut pairs = Vec::new();
     for dialer in &dialers {
         for acceptor in &acceptors {
-            let (dialled, accepted) = connect(dialer, acceptor).await;
-            let bytes = bytes.clone();
-            transfers.spawn(async move {
-                let mut pauses = Vec::new();
-                let mut intact = true;
-                // Until well after the server's death.
-                for _ in 0..4 {
-                    let transfer = transfer(&dialled, &accepted, &bytes).await;
-                    intact &= transfer.intact;
-                    let longest = transfer.gaps.iter().map(|&(_, gap)| gap).max();
-                    pauses.extend(longest);
-                    sleep(Duration::from_millis(500)).await;
-                }
-                assert!(!dialled.path().is_direct());
-                (intact, pauses.into_iter().max().unwrap_or_default())
-            });
+            pairs.push(connect(dialer, acceptor).await);
         }
     }
-    sleep(Duration::from_millis(300)).await;
-    operator.servers[0].kill().await;
+    let mut transfers = tokio::task::JoinSet::new();
+    for (dialled, accepted) in pairs {
+        transfers.spawn(async move {
+            let transfer = paced(&dialled, &accepted).await;
+            assert!(!dialled.path().is_direct());
+            transfer
+        });
+    }
+    sleep(Duration::from_secs(2)).await;
+    operator.kill(0).await;
+    let killed_at = Instant::now();
     let mut pauses = Vec::new();
     while let Some(transfer) = transfers.join_next().await {
-        let (intact, pause) = transfer.unwrap();
-        assert!(intact);
-        pauses.push(pause);
+        let transfer = transfer.unwrap();
+        assert!(transfer.intact);
+        pauses.push(transfer.pause_after(killed_at));
     }
     pauses.sort();
     println!("pauses: median {:?}, longest {:?}", pauses[50], pauses[99]);
     assert_eq!(pauses.len(), 100);
     assert!(pauses[99] <= FAILOVER, "{:?}", pauses[99]);
+}
+
+/// Some 16 KiB every 50 ms for five seconds, over one stream.
+async fn paced(from: &gimlet::Connection, to: &gimlet::Connection) -> Transfer {
+    let bytes = payload(100 << 14);
+    let expected = blake3::hash(&bytes);
+    let send = async {
+        let mut send = from.open_uni().await.expect("a stream opens");
+        for chunk in bytes.chunks(1 << 14) {
+            send.write_all(chunk).await.expect("it is written");
+            sleep(Duration::from_millis(50)).await;
+        }
+        send.finish().expect("it is finished");
+        send.stopped().await.expect("it is acknowledged");
+    };
+    let receive = async {
+        let mut recv = to.accept_uni().await.expect("a stream comes");
+        receive(&mut recv, expected).await
+    };
+    tokio::join!(send, receive).1
 }

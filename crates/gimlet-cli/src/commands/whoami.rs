@@ -12,6 +12,7 @@ use crate::describe;
 use crate::exit::{Failure, Outcome, Status};
 use crate::output::ms;
 use crate::session::Context;
+use gimlet::doctor::ServerDistance;
 use gimlet::{Endpoint, NetReport, PortMapping, Transport};
 use nat::Nat;
 
@@ -29,16 +30,29 @@ pub(super) struct Report {
     carrier_nat: Option<bool>,
     local: Vec<SocketAddr>,
     nat: Nat,
+    /// In the order given.
+    servers: Vec<ServerDistance>,
     elapsed_ms: f64,
 }
 
 impl Report {
     pub(super) async fn of(context: &Context, endpoint: &Endpoint) -> Self {
-        let (net, mapping) = tokio::join!(endpoint.net_report(), endpoint.port_mapping());
-        Self::new(context, endpoint, net, mapping)
+        let (net, mapping, servers) = tokio::join!(
+            endpoint.net_report(),
+            endpoint.port_mapping(),
+            endpoint.servers()
+        );
+        let servers = servers.into_iter().map(ServerDistance::from).collect();
+        Self::new(context, endpoint, net, mapping, servers)
     }
 
-    fn new(context: &Context, endpoint: &Endpoint, net: NetReport, mapping: PortMapping) -> Self {
+    fn new(
+        context: &Context,
+        endpoint: &Endpoint,
+        net: NetReport,
+        mapping: PortMapping,
+        servers: Vec<ServerDistance>,
+    ) -> Self {
         Self {
             peer: endpoint.peer_id().to_string(),
             name: context.settings.name.as_ref().map(ToString::to_string),
@@ -54,6 +68,7 @@ impl Report {
             },
             local: net.local,
             nat: Nat::from(&net.details),
+            servers,
             elapsed_ms: ms(net.elapsed),
         }
     }
@@ -87,6 +102,8 @@ impl fmt::Display for Report {
             true => writeln!(f, "NAT      unknown: UDP is blocked; connected over TLS")?,
             false => writeln!(f, "NAT      {}", self.nat)?,
         }
+        let servers: Vec<_> = self.servers.iter().map(ToString::to_string).collect();
+        writeln!(f, "servers  {}", servers.join(" "))?;
         write!(f, "elapsed  {:.1} ms", self.elapsed_ms)
     }
 }

@@ -63,6 +63,7 @@ fn whoami_shows_the_address_that_the_server_sees() {
             "nat",
             "mapped",
             "carrier_nat",
+            "servers",
             "elapsed_ms",
         ],
     );

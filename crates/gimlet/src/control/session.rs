@@ -37,6 +37,11 @@ const PROBES: u32 = 3;
 const PROBE_PATIENCE: (Duration, Duration) =
     (Duration::from_millis(100), Duration::from_millis(500));
 
+/// The least time an answer may take where nothing but a silence elsewhere speaks against the server: a
+/// radio link's hiccup of a second is no reason to leave it. Sessions that it relays are elsewhere
+/// within three seconds all the same.
+const DOUBT_PATIENCE: Duration = Duration::from_millis(400);
+
 /// How long a goodbye may take to be heard.
 const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -70,6 +75,8 @@ struct Probe {
     /// Datagrams that had come from it when it was first asked.
     heard: u64,
     asked: u32,
+    /// The least time an answer may take.
+    patience: Duration,
     repeat_at: Instant,
 }
 
@@ -159,9 +166,10 @@ impl Session<'_> {
                         self.climb.restart(Instant::now().into_std());
                     }
                     // Doubts do not begin anew what is under way, or it would never end.
-                    match moved || self.probe.is_none() {
-                        true => self.begin_probe().await,
-                        false => Ok(()),
+                    match (moved, self.probe) {
+                        (true, _) => self.begin_probe(PROBE_PATIENCE.0).await,
+                        (false, None) => self.begin_probe(DOUBT_PATIENCE).await,
+                        (false, Some(_)) => Ok(()),
                     }
                 }
                 () = &mut tunnel, if self.control.tunnel.is_some() => self.tunnel_ended(),
@@ -287,11 +295,12 @@ impl Session<'_> {
     }
 
     /// Makes the session send from where we are now: the server then follows, and answers.
-    async fn begin_probe(&mut self) -> Result<(), End> {
+    async fn begin_probe(&mut self, patience: Duration) -> Result<(), End> {
         let heard = self.heard();
         self.ask_again(Probe {
             heard,
             asked: 0,
+            patience,
             repeat_at: Instant::now(),
         })
         .await
@@ -311,7 +320,7 @@ impl Session<'_> {
 
     async fn ask_again(&mut self, probe: Probe) -> Result<(), End> {
         let patience = 2 * self.control.connection.rtt() + Duration::from_millis(50);
-        let patience = patience.clamp(PROBE_PATIENCE.0, PROBE_PATIENCE.1);
+        let patience = patience.clamp(probe.patience, PROBE_PATIENCE.1);
         self.probe = Some(Probe {
             asked: probe.asked + 1,
             repeat_at: Instant::now() + patience,
@@ -362,7 +371,7 @@ impl Session<'_> {
                 Action::Move(place) => {
                     tracing::debug!(addr = %place.addr, "UDP answers; moving there");
                     self.control.redirect(place);
-                    self.begin_probe().await?;
+                    self.begin_probe(PROBE_PATIENCE.0).await?;
                 }
                 Action::Moved { place, observed } => {
                     tracing::info!(addr = %place.addr, "moved from TLS to UDP");
@@ -384,7 +393,7 @@ impl Session<'_> {
                 Action::Return => {
                     tracing::debug!("UDP carries nothing more; staying with TLS");
                     self.control.redirect(self.control.place);
-                    self.begin_probe().await?;
+                    self.begin_probe(PROBE_PATIENCE.0).await?;
                 }
                 Action::Close => self.control.tunnel = None,
             }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gimlet_proto::address::ServerAddress;
+use serde::Serialize;
 
 use super::{ServerId, shown};
 use crate::error::SignInError;
@@ -20,7 +21,8 @@ pub(crate) enum ControlState {
 }
 
 /// What a server is to an endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ServerRole {
     /// Asked first.
     Primary,

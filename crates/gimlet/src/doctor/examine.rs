@@ -121,7 +121,9 @@ impl<T: FnMut(&Fact)> Examination<'_, T> {
             Ok(to) => Ok((to.server, to.transport, ms(to.elapsed))),
             Err(error) => Err(error),
         };
-        self.find(Fact::Server(ServerFact::new(answered, stun, tcp)));
+        let servers = self.endpoint.servers().await;
+        let fact = ServerFact::new(answered, stun, tcp).among(servers);
+        self.find(Fact::Server(fact));
         if let Some(fact) = SignInFact::new(&signed_in) {
             self.find(Fact::SignIn(fact));
         }

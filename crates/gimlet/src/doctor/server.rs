@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use serde::Serialize;
 
 use super::Words;
+use super::distance::ServerDistance;
+use crate::control::ServerStatus;
 use crate::error::SignInError;
 use crate::event::Transport;
 
@@ -32,6 +34,9 @@ pub enum ServerFact {
         ms: Option<f64>,
         /// Whether it says where it sees us, too.
         stun: bool,
+        /// All servers, how far they are, and what each is to us; where there are several.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        servers: Vec<ServerDistance>,
     },
     /// It answers over TLS only.
     BlocksUdp {
@@ -83,7 +88,12 @@ impl ServerFact {
         stun: bool,
         tcp: TcpAnswer,
     ) -> Self {
-        let answers = |addr, ms| Self::Answers { addr, ms, stun };
+        let answers = |addr, ms| Self::Answers {
+            addr,
+            ms,
+            stun,
+            servers: Vec::new(),
+        };
         match signed_in {
             Ok((addr, Transport::Udp, ms)) => answers(Some(addr), Some(ms)),
             Ok((addr, Transport::Tls, ms)) => Self::BlocksUdp { addr, ms },
@@ -114,6 +124,16 @@ impl ServerFact {
         }
     }
 
+    /// The same, with all servers; an only one needs no list.
+    pub(super) fn among(mut self, all: Vec<ServerStatus>) -> Self {
+        if let Self::Answers { servers, .. } = &mut self
+            && all.len() > 1
+        {
+            *servers = all.into_iter().map(ServerDistance::from).collect();
+        }
+        self
+    }
+
     fn proxy(error: &dyn std::error::Error) -> Self {
         Self::Proxy {
             detail: error.to_string(),
@@ -122,11 +142,20 @@ impl ServerFact {
 
     pub(super) fn words(&self) -> Words {
         match self {
-            Self::Answers { addr, ms, stun } => {
+            Self::Answers {
+                addr,
+                ms,
+                stun,
+                servers,
+            } => {
                 let addr = addr.map_or_else(String::new, |addr| format!(" from {addr}"));
                 let ms = ms.map_or_else(String::new, |ms| format!(" after {ms:.0} ms"));
                 let answers = format!("It answers{addr}{ms}");
                 match stun {
+                    true if !servers.is_empty() => {
+                        let all: Vec<_> = servers.iter().map(ToString::to_string).collect();
+                        Words::good(format!("{answers}. All servers: {}.", all.join(", ")))
+                    }
                     true => Words::good(format!("{answers}.")),
                     false => Words::notice(
                         format!("{answers}, but does not tell where it sees me."),

@@ -32,9 +32,20 @@ impl Engine {
         for event in events {
             self.apply(addr, event, now);
         }
+        self.watch_relay(addr);
         self.transmit(addr, now);
         self.tell_search(addr);
         self.schedule(addr);
+    }
+
+    /// How long the relay may be silent is known once its round trip is.
+    fn watch_relay(&self, addr: VirtualAddr) {
+        if let Some(entry) = self.entries.get(&addr)
+            && entry.session.agent.selected() == Route::Relay
+            && let Some(rtt) = entry.session.agent.rtt(Route::Relay)
+        {
+            entry.peer.link.set_rtt(rtt);
+        }
     }
 
     fn drive_introduction(&mut self, addr: VirtualAddr, now: Instant) {

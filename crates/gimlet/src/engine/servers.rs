@@ -16,7 +16,7 @@ use gimlet_proto::tunnel::is_tunnel;
 use tokio::sync::watch;
 
 use super::addresses::with_port;
-use super::nearness::{Measured, Nearness};
+use super::nearness::{Measured, Nearness, Post};
 use super::session::Introduction as Stage;
 use super::{Engine, now};
 use crate::control::roles::Roles;
@@ -69,6 +69,11 @@ pub(super) struct Servers {
     primary: Option<ServerId>,
     /// Those whose first measurement is still under way.
     unmeasured: BTreeSet<ServerId>,
+    /// Where an only server is: it is measured when somebody wants to know, since there is nothing to
+    /// choose.
+    only: Option<Vec<Post>>,
+    /// Whether somebody wants to know.
+    asked_for: bool,
     /// Whether roles may have changed since they were last looked at.
     stirred: bool,
     standing: watch::Sender<Standing>,
@@ -83,6 +88,8 @@ impl Servers {
             known: (0..count).map(|_| Server::default()).collect(),
             primary: None,
             unmeasured: (0..count as u8).map(ServerId).collect(),
+            only: None,
+            asked_for: count > 1,
             stirred: true,
             standing,
         }
@@ -387,19 +394,25 @@ impl Engine {
 
     /// Where a server is, as far as its name says.
     pub(super) fn located(&mut self, server: ServerId, places: &[ServerPlace], now: Instant) {
-        if self.servers.known.len() < 2 {
-            // There is nothing to choose.
-            self.servers.unmeasured.clear();
-            self.servers.publish();
-            return;
-        }
         if places.is_empty() {
             self.servers.unmeasured.remove(&server);
             self.servers.publish();
         }
         let posts: Vec<_> = places.iter().map(|at| (at.socket, at.addr)).collect();
-        self.servers.nearness.add(server, &posts, now);
+        match self.servers.asked_for {
+            true => self.servers.nearness.add(server, &posts, now),
+            false => self.servers.only = Some(posts),
+        }
         self.drive_nearness(now);
+    }
+
+    /// Somebody wants to know how far the servers are.
+    pub(super) fn measure_servers(&mut self, now: Instant) {
+        self.servers.asked_for = true;
+        if let Some(posts) = self.servers.only.take() {
+            self.servers.nearness.add(ServerId(0), &posts, now);
+            self.drive_nearness(now);
+        }
     }
 
     /// An answer to a measurement; `false` when it is none.
