@@ -5,7 +5,8 @@
 //! A shard keeps up as long as its socket runs dry now and then: short queues only even out bursts.
 //! As in CoDel, a queue that did not empty once in [`STANDING`] is a standing one, and the system is about
 //! to drop from its tail, whoever's that is: who sends most gets most. From then on the shard is
-//! *pressed*.
+//! *pressed*. It also is when the system says that it has dropped something: a process that has to wait
+//! for a processor loses what its buffer can't hold, and yet empties it at each of its turns.
 //!
 //! # How
 //!
@@ -32,6 +33,10 @@ pub const ROUND: Duration = Duration::from_millis(10);
 /// Rounds without a drop after which the shard is not pressed any more.
 const CALM_ROUNDS: u32 = 10;
 
+/// Rounds after an overflow in which no quantum grows: reports come every 100 ms, so three of them missing
+/// means that it is over.
+const HOLD_ROUNDS: u32 = 30;
+
 /// Rounds whose quantum a session may save: batches arrive by chance, several in one round and none in
 /// the next.
 const SAVED: i64 = 4;
@@ -57,6 +62,8 @@ pub(super) struct Fair {
     active: u64,
     greatest: u64,
     cut: bool,
+    /// Rounds since the last overflow.
+    since_overflow: u32,
     /// The most that was an equal share lately.
     least: u64,
 }
@@ -88,6 +95,7 @@ impl Fair {
             active: 0,
             greatest: 0,
             cut: false,
+            since_overflow: HOLD_ROUNDS,
             least: 0,
         }
     }
@@ -106,6 +114,11 @@ impl Fair {
         if elapsed >= ROUND {
             self.end_round(elapsed, now);
         }
+    }
+
+    /// Notes that the system has dropped something.
+    pub(super) fn overflowed(&mut self) {
+        self.since_overflow = 0;
     }
 
     /// Whether a run of this session is sent on.
@@ -150,7 +163,9 @@ impl Fair {
         self.least = equal.max(self.least - self.least / 64);
         let least = self.least;
         self.state = match self.state {
-            State::Keeping { dry_at } if now.saturating_duration_since(dry_at) < STANDING => {
+            State::Keeping { dry_at }
+                if self.since_overflow > 0 && now.saturating_duration_since(dry_at) < STANDING =>
+            {
                 State::Keeping { dry_at }
             }
             State::Keeping { .. } => State::Pressed {
@@ -158,20 +173,27 @@ impl Fair {
                 quantum: (greatest - greatest / 8).max(least).max(1),
                 calm: 0,
             },
-            State::Pressed { calm, .. } if calm >= CALM_ROUNDS => State::Keeping { dry_at: now },
+            State::Pressed { calm, .. }
+                if calm >= CALM_ROUNDS && self.since_overflow >= HOLD_ROUNDS =>
+            {
+                State::Keeping { dry_at: now }
+            }
             State::Pressed {
                 since,
                 quantum,
                 calm,
             } => State::Pressed {
                 since,
-                quantum: match self.was_dry {
-                    true => quantum.saturating_add(quantum / 8 + 1),
-                    false => (quantum - quantum / 8).max(least).max(1),
+                quantum: match (self.since_overflow, self.was_dry) {
+                    (0, _) => (quantum - quantum / 4).max(least).max(1),
+                    (_, false) => (quantum - quantum / 8).max(least).max(1),
+                    (1..HOLD_ROUNDS, true) => quantum,
+                    (HOLD_ROUNDS.., true) => quantum.saturating_add(quantum / 8 + 1),
                 },
                 calm: if self.cut { 0 } else { calm + 1 },
             },
         };
+        self.since_overflow = self.since_overflow.saturating_add(1);
         self.round += 1;
         self.round_began = now;
         (self.was_dry, self.cut) = (false, false);
