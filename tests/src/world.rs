@@ -301,6 +301,7 @@ impl World {
         let ip = place.addrs()[0];
         let sockets = Sockets {
             main: place.bind(ip, SERVER_PORT),
+            shards: Vec::new(),
             alt: Some(place.bind(ip, SERVER_PORT + 1)),
             second: None,
         };
