@@ -37,9 +37,12 @@ const CALM_ROUNDS: u32 = 10;
 /// means that it is over.
 const HOLD_ROUNDS: u32 = 30;
 
+/// Most rounds that count as one: after a longer pause nobody is owed all of it.
+const MAX_STEP: u128 = 10;
+
 /// Rounds whose quantum a session may save: batches arrive by chance, several in one round and none in
 /// the next.
-const SAVED: i64 = 4;
+const SAVED: u64 = 4;
 
 /// What a datagram costs besides its bytes: headers of the link, and the system's work on them.
 const PER_DATAGRAM: u64 = 64;
@@ -51,7 +54,9 @@ const PER_RUN: u64 = 1024;
 #[derive(Debug)]
 pub(super) struct Fair {
     state: State,
-    round: u32,
+    round: u64,
+    /// Rounds that passed as one when the last ended: several where sending or a processor was waited for.
+    step: u64,
     round_began: Instant,
     /// In this round: whether the queue was empty once, what was sent on, by how many sessions, by the
     /// greatest of them, and whether any was cut.
@@ -71,14 +76,14 @@ pub(super) struct Fair {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Keeping { dry_at: Instant },
-    Pressed { since: u32, quantum: u64, calm: u32 },
+    Pressed { since: u64, quantum: u64, calm: u32 },
 }
 
 /// What one session has of the rounds.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Share {
     /// The last round it was active in. Counted from 1, so that 0 is none.
-    round: u32,
+    round: u64,
     used: u64,
     left: i64,
 }
@@ -88,6 +93,7 @@ impl Fair {
         Self {
             state: State::Keeping { dry_at: now },
             round: 1,
+            step: 1,
             round_began: now,
             was_dry: true,
             empty: true,
@@ -127,15 +133,14 @@ impl Fair {
         if share.round != self.round {
             if let State::Pressed { since, quantum, .. } = self.state {
                 let gift = i64::try_from(quantum).unwrap_or(i64::MAX);
+                let gifts =
+                    |rounds: u64| gift.saturating_mul(i64::try_from(rounds).unwrap_or(i64::MAX));
                 share.left = match share.round >= since {
                     true => {
-                        let gifts = gift.saturating_mul(i64::from(self.round - share.round));
-                        share
-                            .left
-                            .saturating_add(gifts)
-                            .min(gift.saturating_mul(SAVED))
+                        let left = (share.left).saturating_add(gifts(self.round - share.round));
+                        left.min(gifts(SAVED.max(self.step)))
                     }
-                    false => gift,
+                    false => gifts(self.step),
                 };
             }
             share.round = self.round;
@@ -157,9 +162,9 @@ impl Fair {
 
     fn end_round(&mut self, elapsed: Duration, now: Instant) {
         // A round that took longer, because sending blocked, is as good as several.
-        let rounds = (elapsed.as_micros() / ROUND.as_micros()).clamp(1, 1000) as u64;
-        let greatest = self.greatest / rounds;
-        let equal = self.sent / rounds / self.active.max(1);
+        let step = (elapsed.as_micros() / ROUND.as_micros()).clamp(1, MAX_STEP) as u64;
+        let greatest = self.greatest / step;
+        let equal = self.sent / step / self.active.max(1);
         self.least = equal.max(self.least - self.least / 64);
         let least = self.least;
         self.state = match self.state {
@@ -169,7 +174,7 @@ impl Fair {
                 State::Keeping { dry_at }
             }
             State::Keeping { .. } => State::Pressed {
-                since: self.round + 1,
+                since: self.round + step,
                 quantum: (greatest - greatest / 8).max(least).max(1),
                 calm: 0,
             },
@@ -194,7 +199,8 @@ impl Fair {
             },
         };
         self.since_overflow = self.since_overflow.saturating_add(1);
-        self.round += 1;
+        self.round += step;
+        self.step = step;
         self.round_began = now;
         (self.was_dry, self.cut) = (false, false);
         (self.sent, self.active, self.greatest) = (0, 0, 0);

@@ -186,6 +186,21 @@ fn a_shard_that_waits_for_a_processor_and_empties_its_queue_at_each_turn_is_fair
 }
 
 #[test]
+fn a_shard_that_shares_still_sends_most_of_what_it_could() {
+    for starved in [0.0, 0.005, 0.02, 0.045] {
+        for (flood, others) in [(8.0, 0.2), (20.0, 1.0), (2.0, 2.0)] {
+            let senders = flooded(flood, others, [40, 10]);
+            let sum = |is_fair| play(&senders, 3.0, is_fair, starved).iter().sum::<f64>();
+            let (with, without) = (sum(true), sum(false));
+            assert!(
+                with > without * 0.7,
+                "{starved}, {flood}, {others}: {with} of {without}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_burst_after_a_quiet_time_is_no_standing_queue() {
     let start = Instant::now();
     let mut fair = Fair::new(start);
