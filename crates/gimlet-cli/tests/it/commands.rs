@@ -64,6 +64,7 @@ fn whoami_shows_the_address_that_the_server_sees() {
             "mapped",
             "carrier_nat",
             "servers",
+            "transport",
             "elapsed_ms",
         ],
     );
