@@ -8,7 +8,17 @@ fn ready_says_who_and_where() {
     let bob = server.host("bob");
     let mut up = Process::spawn(bob.command(&["up", "--json"]));
     let ready = up.wait_event("ready");
-    assert_keys(&ready, &["event", "peer", "name", "observed", "sign_in_ms"]);
+    assert_keys(
+        &ready,
+        &[
+            "event",
+            "peer",
+            "name",
+            "observed",
+            "transport",
+            "sign_in_ms",
+        ],
+    );
     assert_eq!(ready["peer"], bob.id());
     assert_eq!(ready["name"], "bob");
 }
@@ -112,7 +122,7 @@ fn a_server_that_restarts_finds_its_peers_again_and_sessions_go_on() {
     });
     assert!(chatted);
     let signed_in = up.wait_event("signed_in");
-    assert_keys(&signed_in, &["event", "observed"]);
+    assert_keys(&signed_in, &["event", "observed", "transport"]);
     chat.type_line("after");
     assert_eq!(up.wait_event("message")["text"], "after");
     // The address of before still holds: same key, same port.
