@@ -48,8 +48,8 @@ mod tunnel;
 
 pub use config::{Access, AltPort, Config, ParseTlsPortError, TlsPort};
 pub use counters::Snapshot;
-pub use gimlet_proto::rendezvous::{CloseReason, Event};
 pub use gimlet_proto::relay::limits as relay_limits;
+pub use gimlet_proto::rendezvous::{CloseReason, Event};
 pub use handle::ServerHandle;
 pub use limits::Limits;
 pub use names::StoreError;

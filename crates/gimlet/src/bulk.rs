@@ -68,7 +68,9 @@ impl Turn {
 
     /// After `bytes` more of `stripes` stripes' data, at most as many as were left.
     fn advance(&mut self, bytes: usize, stripes: usize) {
-        self.left = self.left.saturating_sub(u32::try_from(bytes).unwrap_or(u32::MAX));
+        self.left = self
+            .left
+            .saturating_sub(u32::try_from(bytes).unwrap_or(u32::MAX));
         if self.left == 0 {
             *self = Self {
                 stripe: (self.stripe + 1) % stripes,

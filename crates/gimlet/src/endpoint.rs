@@ -120,7 +120,8 @@ impl Listing {
     fn merged(mut self, also: Self) -> Self {
         let known: HashSet<_> = self.peers.iter().map(|peer| peer.peer).collect();
         let new = also.peers.into_iter();
-        self.peers.extend(new.filter(|peer| !known.contains(&peer.peer)));
+        self.peers
+            .extend(new.filter(|peer| !known.contains(&peer.peer)));
         self.peers.sort_by_key(|peer| peer.peer);
         self.sessions.extend(also.sessions);
         self
@@ -354,7 +355,8 @@ impl Endpoint {
         }
         // An error means that the engine is gone.
         let _ = self.inner.commands.send(Command::MapPort).await;
-        let known = |mapping: &PortMapping| !matches!(mapping, PortMapping::Off | PortMapping::Asking);
+        let known =
+            |mapping: &PortMapping| !matches!(mapping, PortMapping::Off | PortMapping::Asking);
         let known = tokio::time::timeout(MAPPING_TIMEOUT, mapping.wait_for(known)).await;
         match known {
             Ok(Ok(mapping)) => *mapping,

@@ -88,12 +88,12 @@ pub use gimlet_net::proxy::{ParseProxyError, Proxy, ProxyError};
 pub use gimlet_net::watch::Changes;
 pub use gimlet_proto::address::{ParseAddressError, ServerAddress};
 pub use gimlet_proto::candidate::{Allocation, Behaviour, NatClass};
-pub use gimlet_proto::nat;
 pub use gimlet_proto::id::{ParseIdError, PeerId};
 pub use gimlet_proto::message::{
     PeerInfo, RefuseReason, Resolved, SessionInfo, Stats, ThrottleReason,
 };
 pub use gimlet_proto::name::{Name, ParseNameError};
+pub use gimlet_proto::nat;
 pub use gimlet_proto::stats;
 pub use gimlet_proto::traversal::{Failure, Outcome, Reason, Stage, Strategy};
 pub use quinn::{ConnectionError, ReadDatagram, RecvStream, SendDatagramError, SendStream, VarInt};

@@ -255,7 +255,15 @@ impl Liar {
             ToServer::Resolve(Resolve { id, text }) => {
                 let peer = text.parse().expect("tests ask for ids");
                 let (name, online) = (None, true);
-                state.say(from, Resolved { id, peer, name, online });
+                state.say(
+                    from,
+                    Resolved {
+                        id,
+                        peer,
+                        name,
+                        online,
+                    },
+                );
             }
             ToServer::Introduce(introduce) => state.introduce(from, introduce, lie),
             ToServer::Accept(accept) => state.accept(accept, lie),

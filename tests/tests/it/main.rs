@@ -6,8 +6,8 @@
 
 mod bench;
 mod corpus;
-mod doctor;
 mod discovery;
+mod doctor;
 mod failures;
 mod far;
 mod glare;

@@ -2,6 +2,7 @@
 //! through proxies, and back to UDP.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,7 +81,7 @@ async fn forward(firewall: Arc<UdpSocket>, server: SocketAddr, open: watch::Rece
         if !*open.borrow() {
             continue;
         }
-        if !ways.contains_key(&client) {
+        if let Entry::Vacant(vacant) = ways.entry(client) {
             let way = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
             let (back, firewall, open) = (way.clone(), firewall.clone(), open.clone());
             let answers = spawn(async move {
@@ -92,7 +93,7 @@ async fn forward(firewall: Arc<UdpSocket>, server: SocketAddr, open: watch::Rece
                     }
                 }
             });
-            ways.insert(client, (way, answers));
+            vacant.insert((way, answers));
         }
         ways[&client]
             .0
@@ -134,7 +135,7 @@ impl World {
 
 /// Sends a megabyte or more each way and compares it; returns the dialling side's connection.
 async fn transfer(from: &Endpoint, to: &Endpoint, bytes: usize) -> Connection {
-    let payload: Vec<u8> = (0..bytes).map(|n| (n * 31 >> 7) as u8).collect();
+    let payload: Vec<u8> = (0..bytes).map(|n| ((n * 31) >> 7) as u8).collect();
     let expected = blake3::hash(&payload);
     let accept = async {
         let connection = to.accept().await.unwrap();

@@ -50,7 +50,8 @@ impl Stage {
         let topology = Topology::build(sandbox?, &sites).await?;
         let folder = folder()?;
         let server = Place::Namespace(topology.server.clone());
-        let (server, address) = serve(binary, server, topology.server_ip.into(), None, &folder).await?;
+        let (server, address) =
+            serve(binary, server, topology.server_ip.into(), None, &folder).await?;
         let host = |name: &str, site, side| {
             let place = Place::Namespace(topology.host(site, side)?.clone());
             Ok::<_, anyhow::Error>(client(binary, place, &address, &folder, name))

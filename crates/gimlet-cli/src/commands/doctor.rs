@@ -30,7 +30,8 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Outcome {
     let work = async |endpoint: &Endpoint| {
         let tell = |fact: &Fact| {
             let line = Line::new(fact);
-            printed = std::mem::replace(&mut printed, Ok(())).and_then(|()| context.output.print(&line));
+            printed =
+                std::mem::replace(&mut printed, Ok(())).and_then(|()| context.output.print(&line));
         };
         Ok(endpoint.examine(&options, tell).await)
     };

@@ -1,10 +1,10 @@
 //! A server and its hosts as processes, and waiting for what they print.
 
 mod process;
-#[cfg(target_os = "linux")]
-mod web;
 #[cfg(unix)]
 pub(crate) mod terminal;
+#[cfg(target_os = "linux")]
+mod web;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -39,7 +39,7 @@ pub(crate) fn once(home: &TempDir, args: &[&str]) -> Command {
         .args(args)
         .env("HOME", home.path())
         .env_remove("XDG_CONFIG_HOME")
-            .env_remove("XDG_STATE_HOME");
+        .env_remove("XDG_STATE_HOME");
     let mut command = Command::from_std(command);
     command.timeout(DEADLINE);
     command

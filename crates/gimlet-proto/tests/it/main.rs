@@ -7,10 +7,10 @@ mod class_table;
 mod discovery;
 #[path = "sim/faults.rs"]
 mod faults;
-#[path = "sim/search.rs"]
-mod search;
 #[path = "sim/nat_world.rs"]
 mod nat_world;
+#[path = "sim/search.rs"]
+mod search;
 #[path = "sim/timing.rs"]
 mod timing;
 #[path = "sim/topologies.rs"]

@@ -30,7 +30,12 @@ pub(in crate::bench) enum Limit {
 
 impl Target {
     /// Judges what was measured.
-    pub(in crate::bench) fn new(what: impl Into<String>, measured: f64, unit: &'static str, limit: Limit) -> Self {
+    pub(in crate::bench) fn new(
+        what: impl Into<String>,
+        measured: f64,
+        unit: &'static str,
+        limit: Limit,
+    ) -> Self {
         let met = match limit {
             Limit::AtLeast(least) => measured >= least,
             Limit::AtMost(most) => measured <= most,
