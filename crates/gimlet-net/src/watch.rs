@@ -2,7 +2,7 @@
 //! slept.
 //!
 //! `netwatch` tells of interfaces and routes. Sleep, of the host or of this process alone, shows in a
-//! clock that went on meanwhile, see [`Sleep`]. `netwatch` looks for that only every 15 s, too late
+//! clock that went on meanwhile, see `Sleep`. `netwatch` looks for that only every 15 s, too late
 //! for a transfer that shall go on within two.
 
 use std::time::Duration;

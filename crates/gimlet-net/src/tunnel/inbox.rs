@@ -22,7 +22,7 @@ pub struct Received {
     pub message: Bytes,
 }
 
-/// See the [module docs](self).
+/// See the top of this file.
 #[derive(Debug)]
 pub struct Inbox {
     messages: mpsc::Receiver<Received>,

@@ -47,7 +47,7 @@ struct Waiting {
     bytes: usize,
 }
 
-/// See the [module docs](self). Packets are kept as the messages they will be sent in, so a packet
+/// See the top of this file. Packets are kept as the messages they will be sent in, so a packet
 /// costs one copy and no memory of its own; what is dropped is the oldest message, 64 KiB at most.
 #[derive(Debug)]
 pub struct Outbox {

@@ -55,7 +55,7 @@ pub struct Plan {
     pub allow_loopback: bool,
 }
 
-/// See the [module docs](self).
+/// See the top of this file.
 #[derive(Debug)]
 pub struct Prober {
     plan: Plan,

@@ -22,7 +22,7 @@ use super::seeded::Seeded;
 use crate::frame::{Frame, FrameKind};
 use crate::secret::SessionId;
 
-/// The sessions as one shard sees them. See the [module docs](self).
+/// The sessions as one shard sees them. See the top of its file.
 #[derive(Debug)]
 pub struct Lane {
     /// One entry a session with two bound sides, which the relay bounds.

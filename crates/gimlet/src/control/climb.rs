@@ -323,7 +323,8 @@ mod tests {
         assert_eq!(t.action(), Some(Action::Move(place(1))));
         t.wait(TRIAL);
         assert_eq!(t.action(), Some(Action::Return));
-        t.wait(REST - Duration::from_secs(1));
+        // The trial began with the last answer, a gap ago.
+        t.wait(REST - GAP - Duration::from_secs(1));
         assert_eq!(t.action(), None);
         t.wait(Duration::from_secs(1));
         assert_eq!(t.asked(), [place(1), place(2)]);
