@@ -36,6 +36,7 @@ use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 use tokio::sync::mpsc;
 
+mod asleep;
 mod counters;
 mod extra;
 mod link;
@@ -80,6 +81,7 @@ pub struct PathSocket {
     /// Which socket is asked first, in turn.
     turn: AtomicUsize,
     clock: link::Clock,
+    asleep: asleep::Asleep,
     counters: Counters,
 }
 
@@ -103,6 +105,7 @@ impl PathSocket {
             receiver: AtomicWaker::new(),
             turn: AtomicUsize::new(0),
             clock: link::Clock::new(),
+            asleep: asleep::Asleep::default(),
             counters: Counters::default(),
         };
         (Arc::new(socket), owner)
@@ -282,6 +285,9 @@ impl AsyncUdpSocket for PathSocket {
                 };
                 match real.poll_recv(cx, bufs, meta) {
                     Poll::Pending => idle += 1,
+                    Poll::Ready(Ok(count)) if self.asleep.is_stale(self.clock.now()) => {
+                        self.counters.slept_through.add(count as u64);
+                    }
                     Poll::Ready(Ok(count)) => {
                         if self.sort(socket, &table, &mut bufs[..count], &mut meta[..count]) {
                             return Poll::Ready(Ok(count));

@@ -165,6 +165,9 @@ impl Builder {
         let maps_port = !self.leaves_router_alone && !self.relay_only && network.is_system();
         let (socket, reports) = PathSocket::new(network.sockets.clone());
         socket.writable().await?;
+        if network.is_system() {
+            socket.notice_sleep();
+        }
         let families = network.families();
         let mut sockets = Vec::new();
         for (nth, local) in socket.local_addrs().into_iter().enumerate() {

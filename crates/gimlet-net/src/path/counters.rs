@@ -56,6 +56,8 @@ counters! {
     no_route,
     /// Dropped: a queue was full.
     overflow,
+    /// Batches dropped: they came while this process was stopped.
+    slept_through,
     /// Calls that the system refused to send for.
     send_errors,
     /// Calls that the system refused to receive for.
