@@ -10,9 +10,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::protocol::chat::{self, Record};
 use crate::session::Found;
 use gimlet::{Connection, RecvStream, SendStream};
+use gimlet_apps::chat::{self, Record};
 
 /// Lines heard that may wait to be shown.
 pub(crate) const HEARD_QUEUE: usize = 64;

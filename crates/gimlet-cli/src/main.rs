@@ -17,7 +17,6 @@ mod logging;
 mod output;
 mod policy;
 mod progress;
-mod protocol;
 mod service;
 mod session;
 mod settings;

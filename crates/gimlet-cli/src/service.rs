@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use crate::protocol::{NOT_SERVED, bench, echo};
 use gimlet::bulk::Acceptor;
 use gimlet::{Connection, RecvStream, SendStream};
+use gimlet_apps::{NOT_SERVED, bench, echo};
 
 /// Streams of one connection served at a time. Each holds a buffer; a peer that opens more waits.
 const MAX_STREAMS: usize = 16;

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use crate::args::BenchArgs;
 use crate::describe;
 use crate::exit::{Failure, Outcome, Status};
-use crate::protocol::bench::{self, Direction};
 use crate::session::{self, Context};
+use gimlet_apps::bench::{self, Direction};
 
 #[derive(Serialize)]
 struct Report {

@@ -11,9 +11,9 @@ use crate::describe;
 use crate::event::{Event, Who};
 use crate::exit::{Failure, Outcome, Status};
 use crate::output::Output;
-use crate::protocol::chat;
 use crate::session::{self, Context};
 use crate::terminal::{self, Printer, Typed};
+use gimlet_apps::chat;
 
 pub(super) async fn run(context: &Context, args: &PeerArgs) -> Outcome {
     let work = async |endpoint: &Endpoint| talk(context, args, endpoint).await;

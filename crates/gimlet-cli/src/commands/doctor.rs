@@ -7,8 +7,8 @@ use gimlet::{Endpoint, PeerId};
 
 use crate::args::DoctorArgs;
 use crate::exit::{Failure, Outcome, Status};
-use crate::protocol::echo;
 use crate::session::Context;
+use gimlet_apps::echo;
 use line::Line;
 
 pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Outcome {

@@ -12,9 +12,9 @@ use crate::args::PingArgs;
 use crate::describe;
 use crate::exit::{Failure, Outcome, Status};
 use crate::output::ms;
-use crate::protocol::echo;
 use crate::session::{self, Context, Found};
 use gimlet::{AcceptPolicy, Connection, Endpoint};
+use gimlet_apps::echo;
 use summary::{Answer, Summary};
 
 /// How long the last pings have to come back. Longer than any round trip people would put up with.

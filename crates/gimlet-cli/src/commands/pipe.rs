@@ -9,9 +9,9 @@ use crate::args::PipeArgs;
 use crate::exit::{Failure, Outcome, Status};
 use crate::output::Output;
 use crate::policy;
-use crate::protocol::pipe;
 use crate::session::{self, Context};
 use gimlet::{CloseReason, Connection, Endpoint, RecvStream, SendStream};
+use gimlet_apps::pipe;
 
 /// How long a peer that connected may take to open its stream.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -62,7 +62,7 @@ async fn listen(output: Output, endpoint: &Endpoint) -> Outcome {
         };
         // Who connects and says nothing doesn't use up the one session.
         let Some((mut send, recv)) = greeted(&connection).await else {
-            connection.close(crate::protocol::NOT_SERVED, b"no greeting");
+            connection.close(gimlet_apps::NOT_SERVED, b"no greeting");
             continue;
         };
         copy(&mut send, recv).await?;

@@ -11,9 +11,9 @@ use crate::exit::{Failure, Outcome, Status};
 use crate::failure;
 use crate::output::ms;
 use crate::progress::Progress;
-use crate::protocol::echo;
 use crate::session::{self, Context, Found};
 use gimlet::{Connection, Endpoint, RecvStream, SendStream};
+use gimlet_apps::echo;
 use report::Report;
 
 /// How long the peer's first byte may take. A peer that serves no echo refuses at once.

@@ -18,9 +18,9 @@ use crate::describe;
 use crate::event::Event;
 use crate::exit::{Failure, Outcome, Status};
 use crate::policy::{self, Policy, Question};
-use crate::protocol::{chat, echo};
 use crate::session::{self, Context};
 use crate::terminal::{self, Input, Printer, Typed};
+use gimlet_apps::{chat, echo};
 use hall::Hall;
 use line::{Command, Line};
 

@@ -12,9 +12,9 @@ use crate::changes::Changes;
 use crate::event::Event;
 use crate::exit::{Failure, Outcome, Status};
 use crate::policy::{self, Policy, Question};
-use crate::protocol::{bench, chat, echo};
 use crate::session::{self, Context};
 use desk::Desk;
+use gimlet_apps::{bench, chat, echo};
 use guest::Guest;
 
 /// Sessions answered at a time. Each costs a few tasks and buffers; more are sent away.
@@ -54,7 +54,7 @@ async fn answer(
                         let guest = Guest::new(connection, found, args.echo, events_by.clone());
                         guests.spawn(guest.host());
                     }
-                    false => connection.close(crate::protocol::BUSY, b"busy"),
+                    false => connection.close(gimlet_apps::BUSY, b"busy"),
                 }
             }
             Some(_) = guests.join_next() => (),

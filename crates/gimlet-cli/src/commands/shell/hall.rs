@@ -12,7 +12,6 @@ use tokio::task::JoinSet;
 use crate::conversation::{Conversation, HEARD_QUEUE, Heard, Said};
 use crate::describe;
 use crate::event::{Event, Who};
-use crate::protocol::{self, chat};
 use crate::service;
 use crate::session::Found;
 
@@ -84,7 +83,7 @@ impl Hall {
 
     /// Lets somebody in who connected: into a conversation, or to ping us.
     pub(super) fn welcome(&mut self, connection: Connection, with: Found) {
-        let is_chat = connection.alpn() == chat::ALPN;
+        let is_chat = connection.alpn() == gimlet_apps::chat::ALPN;
         let conversations = self.conversations.len() + self.joining.len();
         if is_chat && conversations < MAX_CONVERSATIONS {
             let (number, my_name) = (self.number(), self.my_name.clone());
@@ -94,7 +93,7 @@ impl Hall {
             self.serving
                 .spawn(async move { service::serve(&connection, false).await });
         } else {
-            connection.close(protocol::BUSY, b"busy");
+            connection.close(gimlet_apps::BUSY, b"busy");
         }
     }
 
@@ -185,7 +184,7 @@ impl Hall {
         let who = Who::new(&conversation.with);
         let connected = Event::Connected {
             who: who.clone(),
-            protocol: String::from_utf8_lossy(chat::ALPN).into_owned(),
+            protocol: String::from_utf8_lossy(gimlet_apps::chat::ALPN).into_owned(),
             path: describe::path_kind(conversation.connection.path().kind),
         };
         tokio::spawn(watch_path(

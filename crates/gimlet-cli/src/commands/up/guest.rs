@@ -9,9 +9,9 @@ use tokio::sync::mpsc;
 use crate::conversation::{Conversation, HEARD_QUEUE, Said};
 use crate::describe;
 use crate::event::{Event, Who};
-use crate::protocol::chat;
 use crate::service;
 use crate::session::Found;
+use gimlet_apps::chat;
 
 /// A session, what it may use, and where it tells what happens.
 pub(super) struct Guest {

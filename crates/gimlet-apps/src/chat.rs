@@ -16,17 +16,17 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// ALPN of conversations.
-pub(crate) const ALPN: &[u8] = b"gimlet/chat/1";
+pub const ALPN: &[u8] = b"gimlet/chat/1";
 
 /// Longest line sent, in bytes: a screenful, far below the 65,535 a record can hold.
-pub(crate) const MAX_LINE: usize = 16 * 1024;
+pub const MAX_LINE: usize = 16 * 1024;
 
 const HELLO: u8 = 0;
 const LINE: u8 = 1;
 
 /// What the other side said.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Record {
+pub enum Record {
     /// How it wants to be shown. Nothing vouches for this name; the server's does.
     Hello(String),
     /// A line.
@@ -34,12 +34,12 @@ pub(crate) enum Record {
 }
 
 /// Says hello: the first record of each side.
-pub(crate) async fn hello<W: AsyncWrite + Unpin>(send: &mut W, name: &str) -> io::Result<()> {
+pub async fn hello<W: AsyncWrite + Unpin>(send: &mut W, name: &str) -> io::Result<()> {
     write(send, HELLO, name).await
 }
 
 /// Sends a line, in pieces if it is longer than [`MAX_LINE`].
-pub(crate) async fn line<W: AsyncWrite + Unpin>(send: &mut W, text: &str) -> io::Result<()> {
+pub async fn line<W: AsyncWrite + Unpin>(send: &mut W, text: &str) -> io::Result<()> {
     let mut rest = text;
     loop {
         let (piece, more) = rest.split_at(fitting(rest));
@@ -70,7 +70,7 @@ fn fitting(text: &str) -> usize {
 }
 
 /// Reads the next record; `None` when the other side has left. Not cancel safe: give it a task.
-pub(crate) async fn read<R: AsyncRead + Unpin>(recv: &mut R) -> io::Result<Option<Record>> {
+pub async fn read<R: AsyncRead + Unpin>(recv: &mut R) -> io::Result<Option<Record>> {
     loop {
         let mut kind = [0];
         if recv.read(&mut kind).await? == 0 {

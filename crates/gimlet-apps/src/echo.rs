@@ -10,15 +10,15 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// ALPN of echo and ping.
-pub(crate) const ALPN: &[u8] = b"gimlet/echo/1";
+pub const ALPN: &[u8] = b"gimlet/echo/1";
 
 /// Returns everything until the dialer finishes.
-pub(crate) async fn serve<R, W>(mut recv: R, mut send: W) -> io::Result<()>
+pub async fn serve<R, W>(mut recv: R, mut send: W) -> io::Result<()>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let mut buffer = vec![0; super::BUFFER];
+    let mut buffer = vec![0; crate::BUFFER];
     loop {
         let read = recv.read(&mut buffer).await?;
         if read == 0 {
@@ -29,7 +29,7 @@ where
 }
 
 /// Sends a number and waits for it to come back.
-pub(crate) async fn round_trip<R, W>(recv: &mut R, send: &mut W, number: u64) -> io::Result<()>
+pub async fn round_trip<R, W>(recv: &mut R, send: &mut W, number: u64) -> io::Result<()>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -47,12 +47,12 @@ where
 }
 
 /// The bytes of a ping.
-pub(crate) fn ping(number: u64) -> [u8; 8] {
+pub fn ping(number: u64) -> [u8; 8] {
     number.to_be_bytes()
 }
 
 /// The number of a ping that came back.
-pub(crate) fn ping_number(datagram: &[u8]) -> Option<u64> {
+pub fn ping_number(datagram: &[u8]) -> Option<u64> {
     datagram.try_into().ok().map(u64::from_be_bytes)
 }
 

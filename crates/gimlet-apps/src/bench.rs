@@ -13,17 +13,17 @@ use gimlet::{Connection, RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// ALPN of the throughput measurement.
-pub(crate) const ALPN: &[u8] = b"gimlet/bench/1";
+pub const ALPN: &[u8] = b"gimlet/bench/1";
 
 /// Most bytes one request may ask for: 64 GiB. A peer that asks for more wants our line, not a number.
-pub(crate) const MAX_BYTES: u64 = 64 << 30;
+pub const MAX_BYTES: u64 = 64 << 30;
 
 /// Number of the bulk that carries the data; there is one at a time.
 const BULK: u64 = 0;
 
 /// Which way the bytes go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Direction {
+pub enum Direction {
     /// From the dialer.
     Send,
     /// To the dialer.
@@ -63,11 +63,7 @@ impl Request {
 }
 
 /// Asks for a measurement and runs the dialer's side of it. Done when every byte has arrived.
-pub(crate) async fn run(
-    connection: &Connection,
-    direction: Direction,
-    bytes: u64,
-) -> io::Result<()> {
+pub async fn run(connection: &Connection, direction: Direction, bytes: u64) -> io::Result<()> {
     let (mut send, mut recv) = connection.open_bi().await?;
     Request { direction, bytes }.write(&mut send).await?;
     let arrived = match direction {
@@ -92,7 +88,7 @@ pub(crate) async fn run(
 }
 
 /// Serves one request; the number of bytes moved.
-pub(crate) async fn serve(
+pub async fn serve(
     connection: &Connection,
     acceptor: &mut Acceptor,
     mut send: SendStream,
@@ -132,7 +128,7 @@ async fn send_bulk(connection: &Connection, bytes: u64) -> io::Result<()> {
 }
 
 async fn fill<W: AsyncWrite + Unpin>(send: &mut W, bytes: u64) -> io::Result<()> {
-    let buffer = vec![0x5a; super::BUFFER];
+    let buffer = vec![0x5a; crate::BUFFER];
     let mut left = bytes;
     while left > 0 {
         let now = left.min(buffer.len() as u64) as usize;
@@ -144,7 +140,7 @@ async fn fill<W: AsyncWrite + Unpin>(send: &mut W, bytes: u64) -> io::Result<()>
 
 /// Reads to the end, or to one byte more than announced.
 async fn drain<R: AsyncRead + Unpin>(recv: &mut R, bytes: u64) -> io::Result<u64> {
-    let mut buffer = vec![0; super::BUFFER];
+    let mut buffer = vec![0; crate::BUFFER];
     let mut arrived = 0;
     while arrived <= bytes {
         match recv.read(&mut buffer).await? {

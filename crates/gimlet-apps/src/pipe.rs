@@ -13,18 +13,18 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// ALPN of pipes.
-pub(crate) const ALPN: &[u8] = b"gimlet/pipe/1";
+pub const ALPN: &[u8] = b"gimlet/pipe/1";
 
 /// First byte of the dialer.
 const VERSION: u8 = 1;
 
 /// Opens the dialer's direction.
-pub(crate) async fn greet<W: AsyncWrite + Unpin>(send: &mut W) -> io::Result<()> {
+pub async fn greet<W: AsyncWrite + Unpin>(send: &mut W) -> io::Result<()> {
     send.write_all(&[VERSION]).await
 }
 
 /// Reads what [`greet`] sent.
-pub(crate) async fn expect_greeting<R: AsyncRead + Unpin>(recv: &mut R) -> io::Result<()> {
+pub async fn expect_greeting<R: AsyncRead + Unpin>(recv: &mut R) -> io::Result<()> {
     match recv.read_u8().await? {
         VERSION => Ok(()),
         _ => Err(io::Error::new(
@@ -36,12 +36,12 @@ pub(crate) async fn expect_greeting<R: AsyncRead + Unpin>(recv: &mut R) -> io::R
 
 /// Copies until the reader ends, then finishes the writer; the number of bytes. Reads no faster
 /// than the writer takes, which is all the back-pressure there is.
-pub(crate) async fn pump<R, W>(mut from: R, to: &mut W) -> io::Result<u64>
+pub async fn pump<R, W>(mut from: R, to: &mut W) -> io::Result<u64>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let mut buffer = vec![0; super::BUFFER];
+    let mut buffer = vec![0; crate::BUFFER];
     let mut moved = 0;
     loop {
         let read = from.read(&mut buffer).await?;

@@ -1,0 +1,27 @@
+//! What people do with a session: application protocols over [`gimlet`], each with an ALPN of its own.
+//!
+//! | module | ALPN | what |
+//! | --- | --- | --- |
+//! | [`echo`] | `gimlet/echo/1` | what is sent comes back: ping |
+//! | [`bench`](mod@bench) | `gimlet/bench/1` | throughput |
+//! | [`pipe`] | `gimlet/pipe/1` | bytes both ways |
+//! | [`chat`] | `gimlet/chat/1` | conversations |
+//!
+//! A [`Router`] answers several protocols on one endpoint. `docs/protocol.md` has the bytes of each.
+
+pub mod bench;
+pub mod chat;
+pub mod echo;
+pub mod pipe;
+mod router;
+
+pub use router::Router;
+
+/// Code a stream is reset and stopped with when this peer does not serve what was asked.
+pub const NOT_SERVED: u32 = 1;
+
+/// Code a connection is closed with when this peer has as many as it takes.
+pub const BUSY: u32 = 2;
+
+/// Size of copy buffers: large enough that calls don't count, small enough for many streams.
+const BUFFER: usize = 64 * 1024;

@@ -1,0 +1,6 @@
+//! The application protocols as a program uses them: endpoints and a server on loopback.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+mod router;
+mod support;
