@@ -74,9 +74,8 @@ impl Expect {
             path: Path::Direct,
             within_ms: u64::try_from(search.within().as_millis()).ok(),
             strategies: match search {
-                // A probe may hit the mapping that the plain checks made: the path is known by them.
-                Search::Sequence | Search::BothSequences => &["predicted", "peer-reflexive"],
-                Search::Block | Search::Birthday => &["birthday", "peer-reflexive"],
+                Search::Sequence | Search::BothSequences => &["predicted"],
+                Search::Block | Search::Birthday => &["birthday"],
                 // A check through the opening may be there before the word of it.
                 Search::PortMap => &["mapped", "peer-reflexive"],
             },

@@ -248,16 +248,18 @@ impl Search {
     /// What a path is called that a check showed: ours if a round of the search led to it.
     pub(super) fn strategy_of(&self, socket: SocketId, remote: SocketAddr) -> Option<Strategy> {
         let ours = self.has(socket)
-            || self.told_from == Some(socket)
-                && match &self.stage {
-                    Stage::Running(round) => match &round.plan {
-                        Plan::Probe { ip, ports } => {
-                            *ip == remote.ip() && ports.contains(remote.port())
-                        }
-                        Plan::Open { target } => *target == remote,
-                    },
-                    _ => false,
-                };
+            || match &self.stage {
+                Stage::Running(round) => match &round.plan {
+                    Plan::Probe { ip, ports } => {
+                        self.told_from == Some(socket)
+                            && *ip == remote.ip()
+                            && ports.contains(remote.port())
+                    }
+                    // A probe may also hit the mapping that plain checks had made.
+                    Plan::Open { target } => *target == remote,
+                },
+                _ => false,
+            };
         self.found_by.filter(|_| ours).map(Kind::strategy)
     }
 

@@ -157,7 +157,7 @@ impl Agent {
         nominated: bool,
         now: Instant,
     ) -> bool {
-        let Route::Direct { socket, remote } = route else {
+        let Route::Direct { remote, .. } = route else {
             return false;
         };
         let learned = |path: &&Path| matches!(path.origin, Origin::Learned { .. });
@@ -184,10 +184,22 @@ impl Agent {
         }
         let rank = Rank::of(CandidateKind::PeerReflexive, remote, &self.local);
         let origin = Origin::Learned { at: now, sender };
-        let mut path = Path::new(route, origin, rank);
-        path.found_by = self.search.strategy_of(socket, remote);
-        self.paths.insert(route, path);
+        self.paths.insert(route, Path::new(route, origin, rank));
         true
+    }
+
+    /// Names an unproven path after the search, if a round of it is what a check came through. That may
+    /// be an announced pair too: plain checks had failed on it by then.
+    pub(super) fn credit_search(&mut self, via: Route) {
+        let Route::Direct { socket, remote } = via else {
+            return;
+        };
+        if let Some(path) = self.paths.get_mut(&via)
+            && path.found_by.is_none()
+            && path.proven == 0
+        {
+            path.found_by = self.search.strategy_of(socket, remote);
+        }
     }
 
     pub(super) fn remove(&mut self, route: Route) {

@@ -120,6 +120,7 @@ impl Agent {
             self.outcome.times.first_check_received = Some(self.elapsed(now));
         }
         self.allow(via);
+        self.credit_search(via);
         let can_check = self.remote.is_some() && (via.is_direct() || self.relay_up);
         if let Some(path) = self.paths.get_mut(&via) {
             path.requests = path.requests.saturating_add(1);

@@ -52,6 +52,7 @@ impl Agent {
                 .map_or([0; 8], |remote| remote.fragment);
             self.learn(via, sender, false, now);
         }
+        self.credit_search(via);
         let enough = self.enough(via);
         let next_at = self.next_check_at(via, now);
         // A shorter answer does not prove that full-size datagrams come back.
