@@ -96,7 +96,11 @@ fn the_path_is_named_by_how_it_was_found() {
                 for who in [DIALER, ACCEPTOR] {
                     let outcome = world.outcome(who);
                     let named = (outcome.strategy, outcome.search.strategy);
-                    assert_eq!(named, (Some(found_by), Some(found_by)), "seed {seed}, {who}");
+                    assert_eq!(
+                        named,
+                        (Some(found_by), Some(found_by)),
+                        "seed {seed}, {who}"
+                    );
                     assert!(outcome.search.ended.is_none() && outcome.search.packets > 0);
                 }
             }
