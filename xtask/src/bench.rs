@@ -26,6 +26,7 @@ use clap::ValueEnum;
 use crate::term::{DIM, NOTE, paint};
 use crate::workspace;
 use report::Report;
+use throughput::Variant;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -57,6 +58,8 @@ enum What {
 enum Part {
     /// Bytes a second and processor time of streams, direct and relayed
     Throughput,
+    /// The same of relayed streams, over UDP and over TLS
+    Tls,
     /// Processor time of relays that are flooded
     Relay,
     /// Time until signed in, connected and direct
@@ -131,7 +134,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             report.setup(setup::measure(plan).await?);
         }
         if wanted(Part::Throughput) {
-            report.throughput(throughput::measure(plan).await?);
+            report.throughput(throughput::measure(plan, &Variant::BESIDE_PLAIN).await?);
+        }
+        if wanted(Part::Tls) {
+            report.tls(throughput::measure(plan, &Variant::BESIDE_UDP).await?);
         }
         if wanted(Part::Relay) {
             report.relay(relay::measure(plan).await?);

@@ -23,6 +23,17 @@ pub(super) enum Threads {
     Two,
 }
 
+/// Which way the packets of a Gimlet endpoint have to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Way {
+    Direct,
+    /// Over the server's relay.
+    Relay,
+    /// The same, where the server does not answer over UDP.
+    RelayOverTls,
+}
+
 /// What a worker is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Role {
@@ -37,10 +48,10 @@ pub(super) enum Role {
     Receiver {
         /// The server's address line.
         server: String,
-        relay_only: bool,
+        way: Way,
     },
     /// A Gimlet endpoint, sending streams to the receiver at the same server.
-    Sender { server: String, relay_only: bool },
+    Sender { server: String, way: Way },
     /// A Gimlet server.
     Server,
     /// Batches in, batches out, unseen: what any relay costs at least.

@@ -26,6 +26,7 @@ pub(super) struct Report {
     simulated: Option<Simulated>,
     loopback: Option<Times>,
     throughput: Vec<Line>,
+    tls: Vec<Line>,
     relay: Option<Relays>,
     memory: Option<Memory>,
     targets: Vec<Target>,
@@ -40,6 +41,7 @@ impl Report {
             simulated: None,
             loopback: None,
             throughput: Vec::new(),
+            tls: Vec::new(),
             relay: None,
             memory: None,
             targets: Vec::new(),
@@ -79,6 +81,13 @@ impl Report {
         tables::throughput(&lines);
         self.targets.extend(target::throughput(&lines));
         self.throughput = lines;
+    }
+
+    /// Takes the streams over TLS.
+    pub(super) fn tls(&mut self, lines: Vec<Line>) {
+        tables::throughput(&lines);
+        self.targets.extend(target::tls(&lines));
+        self.tls = lines;
     }
 
     /// Takes the floods.

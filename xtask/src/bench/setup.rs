@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::crew::Worker;
 use super::figures::Spread;
-use super::message::{Answer, Dialled, Order, Role, Threads};
+use super::message::{Answer, Dialled, Order, Role, Threads, Way};
 use super::{Plan, progress};
 
 /// Times of many connections, milliseconds.
@@ -46,7 +46,7 @@ pub(super) async fn measure(plan: Plan) -> anyhow::Result<Times> {
     let server = running.line()?;
     let receiver = Role::Receiver {
         server: server.clone(),
-        relay_only: false,
+        way: Way::Direct,
     };
     let _receiver = Worker::start(Threads::One, receiver).await?;
     let mut dialer = Worker::start(Threads::One, Role::Dialer { server }).await?;

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::crew::Worker;
 use super::figures::Figure;
-use super::message::{Role, Threads};
+use super::message::{Role, Threads, Way};
 use super::{Plan, progress};
 
 /// Sent before measuring: windows, buffers and path MTU have settled.
@@ -25,10 +25,17 @@ pub(super) enum Variant {
     Forwarded,
     /// Gimlet to Gimlet over the server's relay.
     Relayed,
+    /// The same, with all of it over TLS.
+    OverTls,
 }
 
 impl Variant {
-    const ALL: [Self; 4] = [Self::Plain, Self::Direct, Self::Forwarded, Self::Relayed];
+    /// What Gimlet costs.
+    pub(super) const BESIDE_PLAIN: [Self; 4] =
+        [Self::Plain, Self::Direct, Self::Forwarded, Self::Relayed];
+
+    /// What TLS costs.
+    pub(super) const BESIDE_UDP: [Self; 2] = [Self::Relayed, Self::OverTls];
 
     /// What a row of the table is called.
     pub(super) fn label(self) -> &'static str {
@@ -37,15 +44,17 @@ impl Variant {
             Self::Direct => "Gimlet, direct",
             Self::Forwarded => "plain quinn, bare forwarder",
             Self::Relayed => "Gimlet, relayed",
+            Self::OverTls => "Gimlet, relayed over TLS",
         }
     }
 
-    /// The same without Gimlet.
+    /// The same without Gimlet, or without TLS.
     pub(super) fn baseline(self) -> Option<Self> {
         match self {
             Self::Plain | Self::Forwarded => None,
             Self::Direct => Some(Self::Plain),
             Self::Relayed => Some(Self::Forwarded),
+            Self::OverTls => Some(Self::Relayed),
         }
     }
 }
@@ -85,11 +94,11 @@ pub(super) struct Ratios {
     pub(super) cpu_relay: Option<Figure>,
 }
 
-/// Measures every variant with both runtimes, in turn.
-pub(super) async fn measure(plan: Plan) -> anyhow::Result<Vec<Line>> {
+/// Measures these variants with both runtimes, in turn.
+pub(super) async fn measure(plan: Plan, variants: &[Variant]) -> anyhow::Result<Vec<Line>> {
     let variants = [Threads::One, Threads::Two]
         .into_iter()
-        .flat_map(|threads| Variant::ALL.map(|variant| (variant, threads)));
+        .flat_map(|threads| variants.iter().map(move |variant| (*variant, threads)));
     let mut measured: Vec<_> = variants.map(|which| (which, Vec::new())).collect();
     for round in 0..plan.rounds {
         progress(format_args!(
@@ -171,20 +180,24 @@ impl Cast {
                     _server: None,
                 }
             }
-            Variant::Direct | Variant::Relayed => {
-                let relay_only = variant == Variant::Relayed;
+            Variant::Direct | Variant::Relayed | Variant::OverTls => {
+                let way = match variant {
+                    Variant::OverTls => Way::RelayOverTls,
+                    Variant::Relayed => Way::Relay,
+                    Variant::Plain | Variant::Forwarded | Variant::Direct => Way::Direct,
+                };
                 let running = relay(Role::Server).await?;
                 let server = running.line()?;
                 let receiver = Role::Receiver {
                     server: server.clone(),
-                    relay_only,
+                    way,
                 };
                 let receiver = Worker::start(threads, receiver).await?;
-                let sender = Role::Sender { server, relay_only };
+                let sender = Role::Sender { server, way };
                 let sender = Worker::start(threads, sender).await?;
-                let (relay, _server) = match relay_only {
-                    true => (Some(running), None),
-                    false => (None, Some(running)),
+                let (relay, _server) = match way {
+                    Way::Relay | Way::RelayOverTls => (Some(running), None),
+                    Way::Direct => (None, Some(running)),
                 };
                 Self {
                     sender,

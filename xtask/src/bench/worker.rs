@@ -121,15 +121,10 @@ impl Post {
                 }
             }
             Role::PlainSender { to } => Self::Sender(plain::connect(to).await?),
-            Role::Receiver { server, relay_only } => {
-                let endpoint = peer::receive(&server, relay_only).await?;
-                Self::Standing {
-                    _held: Box::new(endpoint),
-                }
-            }
-            Role::Sender { server, relay_only } => {
-                Self::Sender(peer::connect(&server, relay_only).await?)
-            }
+            Role::Receiver { server, way } => Self::Standing {
+                _held: Box::new(peer::receive(&server, way).await?),
+            },
+            Role::Sender { server, way } => Self::Sender(peer::connect(&server, way).await?),
             Role::Server => Self::server(None, &mut ready)?,
             Role::ServerAt(spot) => Self::server(Some(spot), &mut ready)?,
             Role::BareServer => {

@@ -86,7 +86,7 @@ pub(super) fn throughput(lines: &[Line]) {
         number(14),
         number(14),
     ];
-    heading("one stream over loopback; CPU in seconds per GiB; (ratio to the same without Gimlet)");
+    heading("one stream over loopback; CPU in seconds per GiB; (ratio to its baseline)");
     let titles = [
         "",
         "runtime",

@@ -96,6 +96,17 @@ pub(super) fn throughput(lines: &[Line]) -> Vec<Target> {
     targets.flatten().collect()
 }
 
+/// Of relayed streams over TLS beside those over UDP.
+pub(super) fn tls(lines: &[Line]) -> Vec<Target> {
+    let over_tls = lines.iter().filter(|line| line.variant == Variant::OverTls);
+    let targets = over_tls.filter_map(|line| {
+        let what = format!("relayed, TLS / UDP, {}, throughput", threads(line.threads));
+        let ratio = line.ratios?.mb_per_s.median;
+        Some(Target::new(what, ratio, "x", Limit::AtLeast(0.85)))
+    });
+    targets.collect()
+}
+
 /// Of the flooded server.
 pub(super) fn relay(relays: &Relays) -> Target {
     let cpu = relays.server.cpu.median;

@@ -1,20 +1,23 @@
 //! Gimlet endpoints that send and take streams, and one that only connects.
 
+use std::net::{Ipv4Addr, UdpSocket};
+
 use anyhow::ensure;
-use gimlet::{AcceptPolicy, Builder, Connection, Endpoint, Identity};
+use gimlet::{AcceptPolicy, Builder, Connection, Endpoint, Identity, ServerAddress, Transport};
 
 use super::{ALPN, RECEIVER, SENDER, bulk};
-use crate::bench::message::{Dialled, Sent};
+use crate::bench::message::{Dialled, Sent, Way};
 
 /// A connection to send on.
 pub(super) enum Sender {
     /// quinn's own.
     Plain(quinn::Connection),
-    /// Gimlet's, and whether it has to stay on the relay.
+    /// Gimlet's, and the way it has to go.
     Gimlet {
         endpoint: Endpoint,
         connection: Connection,
-        relayed: bool,
+        way: Way,
+        _blocked: Blocked,
     },
 }
 
@@ -36,51 +39,50 @@ impl Sender {
     fn strayed(&self) -> u64 {
         match self {
             Self::Plain(_) => 0,
-            Self::Gimlet {
-                endpoint, relayed, ..
-            } => match (endpoint.counters(), relayed) {
-                (counters, true) => counters.direct_bytes_sent,
-                (counters, false) => counters.relay_bytes_sent,
+            Self::Gimlet { endpoint, way, .. } => match (endpoint.counters(), way) {
+                (counters, Way::Relay | Way::RelayOverTls) => counters.direct_bytes_sent,
+                (counters, Way::Direct) => counters.relay_bytes_sent,
             },
         }
     }
 }
 
-/// Takes streams until the endpoint is dropped.
-pub(super) async fn receive(server: &str, relay_only: bool) -> anyhow::Result<Endpoint> {
-    let endpoint = builder(server, Identity::from_seed(&RECEIVER))?
-        .alpns(vec![ALPN.to_vec()])
-        .relay_only(relay_only)
-        .bind()
-        .await?;
-    endpoint.online().await?;
-    endpoint.net_report().await;
+/// Where the server's UDP port would be; nothing ever comes from there.
+type Blocked = Option<UdpSocket>;
+
+/// Takes streams until what is returned is dropped.
+pub(super) async fn receive(server: &str, way: Way) -> anyhow::Result<(Endpoint, Blocked)> {
+    let (builder, blocked) = builder_for(server, Identity::from_seed(&RECEIVER), way)?;
+    let endpoint = builder.alpns(vec![ALPN.to_vec()]).bind().await?;
+    sign_in(&endpoint, way).await?;
+    if way == Way::Direct {
+        endpoint.net_report().await;
+    }
     let accepting = endpoint.clone();
     tokio::spawn(async move {
         while let Some(connection) = accepting.accept().await {
             tokio::spawn(async move { bulk::drain(connection.quic().clone()).await });
         }
     });
-    Ok(endpoint)
+    Ok((endpoint, blocked))
 }
 
 /// Connects to the receiver and waits for the path that is to be measured.
-pub(super) async fn connect(server: &str, relay_only: bool) -> anyhow::Result<Sender> {
-    let endpoint = builder(server, Identity::from_seed(&SENDER))?
-        .accept(AcceptPolicy::Nobody)
-        .relay_only(relay_only)
-        .bind()
-        .await?;
+pub(super) async fn connect(server: &str, way: Way) -> anyhow::Result<Sender> {
+    let (builder, _blocked) = builder_for(server, Identity::from_seed(&SENDER), way)?;
+    let endpoint = builder.accept(AcceptPolicy::Nobody).bind().await?;
+    sign_in(&endpoint, way).await?;
     let receiver = Identity::from_seed(&RECEIVER).peer_id();
     let connection = endpoint.connect(receiver, ALPN).await?;
-    if !relay_only {
+    if way == Way::Direct {
         let path = connection.settled().await;
         ensure!(path.is_direct(), "no direct path over loopback: {path}");
     }
     Ok(Sender::Gimlet {
         endpoint,
         connection,
-        relayed: relay_only,
+        way,
+        _blocked,
     })
 }
 
@@ -97,6 +99,33 @@ pub(super) async fn dial_once(server: &str) -> anyhow::Result<Dialled> {
     drop(connection);
     endpoint.close().await;
     Ok(dialled)
+}
+
+/// Signs in, over what it has to be.
+async fn sign_in(endpoint: &Endpoint, way: Way) -> anyhow::Result<()> {
+    let over = match way {
+        Way::Direct | Way::Relay => Transport::Udp,
+        Way::RelayOverTls => Transport::Tls,
+    };
+    let signed_in = endpoint.online().await?;
+    ensure!(signed_in.transport == over, "{:?}", signed_in.transport);
+    Ok(())
+}
+
+/// An endpoint that can only go this way.
+fn builder_for(server: &str, identity: Identity, way: Way) -> anyhow::Result<(Builder, Blocked)> {
+    let mut server: ServerAddress = server.parse()?;
+    let blocked = match way {
+        Way::Direct | Way::Relay => None,
+        Way::RelayOverTls => {
+            let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+            server.tls = Some(server.tls_port());
+            server.port = silent.local_addr()?.port();
+            Some(silent)
+        }
+    };
+    let builder = Endpoint::builder().identity(identity).server(server);
+    Ok((builder.relay_only(way != Way::Direct), blocked))
 }
 
 /// An endpoint of this identity at this server.
