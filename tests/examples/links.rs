@@ -14,6 +14,20 @@ use quinn::congestion::{BbrConfig, CubicConfig, NewRenoConfig};
 
 const SEED: u64 = 1;
 
+/// Queues in KiB and round trips in ms of lines that two flows share. At 40 ms a half, one and two
+/// bandwidth-delay products are 244, 488 and 977 KiB, at 200 ms five times as much.
+const SHARED: [(usize, u64); 9] = [
+    (32, 40),
+    (256, 40),
+    (488, 40),
+    (1024, 40),
+    (256, 200),
+    (1024, 200),
+    (1221, 200),
+    (2441, 200),
+    (4883, 200),
+];
+
 fn controllers() -> [(&'static str, Controllers); 4] {
     [
         ("CUBIC", Arc::new(CubicConfig::default())),
@@ -138,7 +152,7 @@ fn main() {
          the first's of two of its kind, % | both, MB/s | round trip, ms |"
     );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
-    for (kib, ms) in [(32, 40), (256, 40), (1024, 40), (256, 200), (1024, 200)] {
+    for (kib, ms) in SHARED {
         let rtt = Duration::from_millis(ms);
         let line = Line {
             queue: kib << 10,

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
@@ -26,6 +27,8 @@ pub struct SimSocket {
     host: HostId,
     local: SocketAddr,
     inbox: Mutex<Inbox>,
+    /// Its process is dead: nothing gets out of it or in any more.
+    mute: AtomicBool,
 }
 
 #[derive(Default)]
@@ -41,10 +44,20 @@ impl SimSocket {
             host,
             local,
             inbox: Mutex::default(),
+            mute: AtomicBool::new(false),
         })
     }
 
+    /// As when the system takes it from a process that was killed: whatever its tasks still want to
+    /// say is not said.
+    pub(crate) fn mute(&self) {
+        self.mute.store(true, Ordering::Relaxed);
+    }
+
     pub(crate) fn deliver(&self, from: SocketAddr, datagram: Vec<u8>) {
+        if self.mute.load(Ordering::Relaxed) {
+            return;
+        }
         let mut inbox = self.inbox.lock().expect("no reader panics");
         if inbox.datagrams.len() < MAX_INBOX {
             inbox.datagrams.push_back((from, datagram));
@@ -61,6 +74,9 @@ impl AsyncUdpSocket for SimSocket {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        if self.mute.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         let size = transmit
             .segment_size
             .unwrap_or(transmit.contents.len())

@@ -299,10 +299,12 @@ impl World {
     /// A server on a given host, for example the same again after it was stopped.
     pub fn server_at(&mut self, place: &Place, config: Config) -> RunningServer {
         let ip = place.addrs()[0];
+        let own = [SERVER_PORT, SERVER_PORT + 1].map(|port| place.bind(ip, port));
+        let [main, alt] = own.clone();
         let sockets = Sockets {
-            main: place.bind(ip, SERVER_PORT),
+            main,
             shards: Vec::new(),
-            alt: Some(place.bind(ip, SERVER_PORT + 1)),
+            alt: Some(alt),
             second: None,
         };
         let mut server = Server::with_sockets(config.clone(), sockets.clone());
@@ -326,6 +328,7 @@ impl World {
             address,
             handle,
             place: place.clone(),
+            sockets: own,
             stop: Some(stop),
             task,
         }
@@ -397,6 +400,7 @@ pub struct RunningServer {
     pub handle: ServerHandle,
     /// Its host.
     pub place: Place,
+    sockets: [Arc<SimSocket>; 2],
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
@@ -409,8 +413,9 @@ impl RunningServer {
         (&mut self.task).await.expect("the server does not panic");
     }
 
-    /// Kills it without a word.
+    /// Kills it as SIGKILL does: without so much as a goodbye on the wire.
     pub async fn kill(&mut self) {
+        self.sockets.iter().for_each(|socket| socket.mute());
         self.task.abort();
         // An error says that it was aborted.
         let _ = (&mut self.task).await;

@@ -1,0 +1,197 @@
+//! A server is killed, goes down or falls silent, and what it relayed goes on over another.
+
+use std::time::Duration;
+
+use gimlet::Connection;
+use gimlet_sim::{LinkConfig, NatConfig};
+use gimlet_tests::Peer;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::bench::{Transfer, echo, nat, path_is, payload, receive, strict, transfer};
+use crate::operator::{Operator, connect, relayed};
+
+/// Both ends of one.
+type Connections = (Connection, Connection);
+
+/// Longest pause of a relayed transfer whose server is killed.
+const FAILOVER: Duration = Duration::from_secs(3);
+
+#[tokio::test(start_paused = true)]
+async fn a_relayed_transfer_goes_on_over_the_second_server_within_three_seconds() {
+    for (seed, from_dialer) in [(3, true), (4, false)] {
+        let mut operator = Operator::new(seed, &[10, 30]);
+        let (a, b) = relayed(&mut operator, &[0, 1]).await;
+        let (dialled, accepted) = connect(&a, &b).await;
+        let bytes = payload(64 << 20);
+        let (from, to) = match from_dialer {
+            true => (&dialled, &accepted),
+            false => (&accepted, &dialled),
+        };
+        let kill = async {
+            sleep(Duration::from_secs(1)).await;
+            operator.kill(0).await;
+            Instant::now()
+        };
+        let (transfer, killed_at) = tokio::join!(transfer(from, to, &bytes), kill);
+        assert!(transfer.intact);
+        let pause = transfer.pause_after(killed_at);
+        println!("from the dialer {from_dialer}: paused for {pause:?}");
+        assert!(pause <= FAILOVER, "{pause:?}");
+        assert!(!dialled.path().is_direct());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_direct_session_does_not_notice_that_its_server_dies() {
+    let mut operator = Operator::new(5, &[10, 30]);
+    let a = operator.peer(&strict(), &[0, 1]).await;
+    let b = operator.peer(&strict(), &[0, 1]).await;
+    sleep(Duration::from_secs(3)).await;
+    let (dialled, accepted) = connect(&a, &b).await;
+    path_is(&dialled, true).await;
+    path_is(&accepted, true).await;
+    let changes = dialled.path_changes();
+    operator.kill(0).await;
+    for n in 0..60_u8 {
+        let started = Instant::now();
+        echo(&dialled, &accepted, &[n; 100]).await;
+        let took = started.elapsed();
+        assert!(took <= Duration::from_millis(150), "{n}: {took:?}");
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert!(!changes.has_changed().unwrap());
+    // Introduced again where both are signed in.
+    let listing = a.endpoint.list().await.unwrap();
+    assert_eq!(listing.sessions.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_goes_down_sends_its_clients_on_first() {
+    let mut operator = Operator::new(9, &[10, 30]);
+    let (a, b) = relayed(&mut operator, &[0, 1]).await;
+    let (dialled, accepted) = connect(&a, &b).await;
+    let bytes = payload(64 << 20);
+    let stop = async {
+        sleep(Duration::from_secs(1)).await;
+        let stopped_at = Instant::now();
+        operator.servers[0].stop().await;
+        stopped_at
+    };
+    let (transfer, stopped_at) = tokio::join!(transfer(&dialled, &accepted, &bytes), stop);
+    assert!(transfer.intact);
+    let pause = transfer.pause_after(stopped_at);
+    println!("paused for {pause:?}");
+    assert!(pause <= Duration::from_millis(600), "{pause:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_both_servers_dead_a_relayed_session_waits_for_one() {
+    let mut operator = Operator::new(11, &[10, 30]);
+    let (a, b) = relayed(&mut operator, &[0, 1]).await;
+    let (dialled, accepted) = connect(&a, &b).await;
+    operator.kill(0).await;
+    operator.kill(1).await;
+    sleep(Duration::from_secs(5)).await;
+    operator.restart(1);
+    let returned_at = Instant::now();
+    let again = timeout(Duration::from_secs(20), echo(&dialled, &accepted, b"again"));
+    again.await.expect("it goes on");
+    println!("after {:?}", returned_at.elapsed());
+    assert!(returned_at.elapsed() <= Duration::from_secs(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_relayed_transfers_survive_the_death_of_their_server() {
+    let mut operator = Operator::new(12, &[10, 20]);
+    let pauses = pauses(&mut operator, 10).await;
+    println!("pauses: median {:?}, longest {:?}", pauses[50], pauses[99]);
+    assert_eq!(pauses.len(), 100);
+    assert!(pauses[99] <= FAILOVER, "{:?}", pauses[99]);
+}
+
+/// Sites of symmetric NATs, so that all sessions stay on the relay: so many that dial, as many that
+/// accept, and a connection between each two.
+async fn relayed_pairs(operator: &mut Operator, each: usize) -> (Vec<Peer>, Vec<Connections>) {
+    let site = nat(NatConfig::symmetric());
+    let (mut dialers, mut acceptors) = (Vec::new(), Vec::new());
+    for _ in 0..each {
+        dialers.push(operator.peer(&site, &[0, 1]).await);
+        acceptors.push(operator.peer(&site, &[0, 1]).await);
+    }
+    sleep(Duration::from_secs(3)).await;
+    let mut pairs = Vec::new();
+    for dialer in &dialers {
+        for acceptor in &acceptors {
+            pairs.push(connect(dialer, acceptor).await);
+        }
+    }
+    dialers.extend(acceptors);
+    (dialers, pairs)
+}
+
+/// How long transfers pause, sorted, when the server that relays them is killed. Every other one goes to
+/// the dialer.
+async fn pauses(operator: &mut Operator, each: usize) -> Vec<Duration> {
+    let (_peers, pairs) = relayed_pairs(operator, each).await;
+    let mut transfers = JoinSet::new();
+    for (nth, (dialled, accepted)) in pairs.into_iter().enumerate() {
+        transfers.spawn(async move {
+            let transfer = match nth % 2 == 0 {
+                true => paced(&dialled, &accepted).await,
+                false => paced(&accepted, &dialled).await,
+            };
+            assert!(!dialled.path().is_direct());
+            transfer
+        });
+    }
+    sleep(Duration::from_secs(2)).await;
+    operator.kill(0).await;
+    let killed_at = Instant::now();
+    let mut pauses = Vec::new();
+    while let Some(transfer) = transfers.join_next().await {
+        let transfer = transfer.unwrap();
+        assert!(transfer.intact);
+        pauses.push(transfer.pause_after(killed_at));
+    }
+    pauses.sort();
+    pauses
+}
+
+#[tokio::test(start_paused = true)]
+async fn far_and_lossy_peers_are_elsewhere_in_time_as_well() {
+    for rtt_ms in [10, 40, 150, 300] {
+        for loss in [0.0, 0.02] {
+            let delay = Duration::from_millis(rtt_ms) / 4;
+            let delay_ms = delay.as_millis() as u64;
+            let mut operator = Operator::new(13, &[delay_ms, delay_ms + 5]);
+            operator.link = LinkConfig {
+                loss,
+                ..LinkConfig::with_delay(delay)
+            };
+            let pauses = pauses(&mut operator, 4).await;
+            let (median, longest) = (pauses[8], pauses[15]);
+            println!("round trip {rtt_ms} ms, loss {loss}: median {median:?}, longest {longest:?}");
+        }
+    }
+}
+
+/// Some 16 KiB every 50 ms for five seconds, over one stream.
+async fn paced(from: &gimlet::Connection, to: &gimlet::Connection) -> Transfer {
+    let bytes = payload(100 << 14);
+    let expected = blake3::hash(&bytes);
+    let send = async {
+        let mut send = from.open_uni().await.expect("a stream opens");
+        for chunk in bytes.chunks(1 << 14) {
+            send.write_all(chunk).await.expect("it is written");
+            sleep(Duration::from_millis(50)).await;
+        }
+        send.finish().expect("it is finished");
+        send.stopped().await.expect("it is acknowledged");
+    };
+    let receive = async {
+        let mut recv = to.accept_uni().await.expect("a stream comes");
+        receive(&mut recv, expected).await
+    };
+    tokio::join!(send, receive).1
+}
