@@ -7,6 +7,7 @@
 //! GIMLET_VECTORS=write cargo test -p gimlet-proto --test it vectors
 //! ```
 
+mod codes;
 mod datagrams;
 mod messages;
 mod properties;

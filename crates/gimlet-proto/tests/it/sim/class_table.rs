@@ -8,7 +8,7 @@ use gimlet_sim::{
 };
 use proptest::prelude::*;
 
-use crate::world::{ACCEPTOR, DIALER, Plan, World, server_addrs};
+use super::world::{ACCEPTOR, DIALER, Plan, World, server_addrs};
 
 /// One site of each class.
 fn site(class: SiteClass) -> Site {

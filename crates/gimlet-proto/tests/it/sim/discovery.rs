@@ -6,7 +6,7 @@ use gimlet_proto::candidate::{Allocation as Found, Behaviour, NatClass};
 use gimlet_proto::nat::Report;
 use gimlet_sim::{Allocation, Filtering, Mapping, NatConfig};
 
-use crate::nat_world::{NatWorld, Outcome, Setup};
+use super::nat_world::{NatWorld, Outcome, Setup};
 
 const ALLOCATIONS: [Allocation; 5] = [
     Allocation::Preserving,

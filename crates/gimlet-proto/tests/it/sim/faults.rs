@@ -5,7 +5,7 @@ use std::time::Duration;
 use gimlet_proto::traversal::Route;
 use gimlet_sim::{Allocation, LinkConfig, NatConfig, Site};
 
-use crate::world::{ACCEPTOR, DIALER, Plan, World};
+use super::world::{ACCEPTOR, DIALER, Plan, World};
 
 fn secs(n: u64) -> Duration {
     Duration::from_secs(n)

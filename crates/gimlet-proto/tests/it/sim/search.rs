@@ -5,7 +5,7 @@ use std::time::Duration;
 use gimlet_proto::traversal::{Event, SearchEnd, Strategy};
 use gimlet_sim::{Allocation, Filtering, Mapping, NatConfig, Site};
 
-use crate::world::{ACCEPTOR, DIALER, Plan};
+use super::world::{ACCEPTOR, DIALER, Plan};
 
 fn strict() -> Site {
     Site::behind_nat(NatConfig::strict())

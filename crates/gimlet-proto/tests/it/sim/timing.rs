@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gimlet_sim::{NatConfig, Site};
 
-use crate::world::{ACCEPTOR, DIALER, Plan};
+use super::world::{ACCEPTOR, DIALER, Plan};
 
 fn strict() -> Site {
     Site::behind_nat(NatConfig::strict())

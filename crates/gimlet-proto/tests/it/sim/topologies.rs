@@ -5,7 +5,7 @@ use std::time::Duration;
 use gimlet_proto::traversal::Strategy;
 use gimlet_sim::{FirewallConfig, Layer, NatConfig, Site};
 
-use crate::world::{ACCEPTOR, DIALER, Plan, World};
+use super::world::{ACCEPTOR, DIALER, Plan, World};
 
 fn strict() -> Site {
     Site::behind_nat(NatConfig::strict())

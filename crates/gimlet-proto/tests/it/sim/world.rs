@@ -3,23 +3,26 @@
 //! STUN and checks travel through the network. Introductions and relayed checks take the time that
 //! their way over the server takes; what is relayed is lost as often as on two links.
 
-use std::net::{IpAddr, SocketAddr};
+mod layout;
+mod peer;
+mod plan;
+
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use gimlet_proto::candidate::{Allocation, Behaviour, Candidate, CandidateKind, NatClass};
+use gimlet_proto::candidate::{Candidate, NatClass};
 use gimlet_proto::hint::Hint;
-use gimlet_proto::secret::Credentials;
 use gimlet_proto::stun::{
     TransactionId, answer_binding, decode_binding_response, encode_binding_request, fragment_of,
     transaction_of,
 };
-use gimlet_proto::traversal::{
-    Agent, Config, Event, Family, Outcome, PortKnowledge, Role, Route, SearchFacts, SocketId,
-    Transmit,
-};
-use gimlet_sim::{
-    Filtering, HostId, Layer, LinkConfig, Mapping, Net, Rng, RouterId, RouterKind, Site,
-};
+use gimlet_proto::traversal::{Agent, Event, Outcome, Route, SearchFacts, SocketId, Transmit};
+use gimlet_sim::{HostId, Net, Rng};
+
+use self::layout::lay_out;
+use self::peer::{EXTRA, Peer, credentials};
+pub(crate) use self::plan::Plan;
+use self::plan::{nat_class, port_knowledge};
 
 /// Who.
 pub(crate) const DIALER: usize = 0;
@@ -27,80 +30,12 @@ pub(crate) const ACCEPTOR: usize = 1;
 
 const SERVER: [&str; 2] = ["198.51.100.1:3478", "[2001:db8:ff::1]:3478"];
 
-/// How to lay a world out.
-#[derive(Debug, Clone)]
-pub(crate) struct Plan {
-    pub(crate) seed: u64,
-    pub(crate) sites: [Site; 2],
-    /// What both sites are behind.
-    pub(crate) shared: Site,
-    /// One way between any two of dialer, acceptor and server, a multiple of 2.
-    pub(crate) delay: Duration,
-    /// How much farther away each side is.
-    pub(crate) extra_delay: [Duration; 2],
-    pub(crate) loss: f64,
-    pub(crate) ipv6: bool,
-    pub(crate) ipv4: bool,
-    /// The acceptor holds its checks for a round trip to the server.
-    pub(crate) hold: bool,
-    /// Both have the address of a thousand other home networks.
-    pub(crate) same_private_address: bool,
-    /// Both know their NATs and may search for a port.
-    pub(crate) search: bool,
-    /// New mappings a second that others make on each side's outermost NAT.
-    pub(crate) neighbours: u32,
-}
-
-impl Plan {
-    pub(crate) fn new(seed: u64, dialer: Site, acceptor: Site) -> Self {
-        Self {
-            seed,
-            sites: [dialer, acceptor],
-            shared: Site::public(),
-            delay: Duration::ZERO,
-            extra_delay: [Duration::ZERO; 2],
-            loss: 0.0,
-            ipv6: false,
-            ipv4: true,
-            hold: true,
-            same_private_address: false,
-            search: false,
-            neighbours: 0,
-        }
-    }
-
-    /// Lays it out, introduces the peers and runs until both have settled.
-    pub(crate) fn play(self) -> World {
-        let mut world = World::new(self);
-        world.introduce();
-        world.run(Duration::from_secs(if world.plan.search { 40 } else { 25 }));
-        world
-    }
-}
-
-/// One peer.
-pub(crate) struct Peer {
-    pub(crate) host: HostId,
-    /// The outermost router of its site.
-    pub(crate) router: Option<RouterId>,
-    pub(crate) agent: Agent,
-    sockets: Vec<SocketAddr>,
-    /// Of searches, the first with the id [`EXTRA`].
-    extras: Vec<SocketAddr>,
-    neighbour: Option<(HostId, SocketAddr, Instant)>,
-    reflexive: Vec<Option<SocketAddr>>,
-    pub(crate) events: Vec<(Duration, Event)>,
-}
-
 enum Letter {
     Introduction(Vec<Candidate>),
     Trickle(Vec<Candidate>),
     Relayed(Vec<u8>),
     Hint(Hint),
 }
-
-/// The id of the first socket of a search.
-const EXTRA: u16 = 256;
 
 /// The network, the peers, and what is under way over the server.
 pub(crate) struct World {
@@ -119,73 +54,10 @@ pub(crate) struct World {
     pub(crate) direct_sent: usize,
 }
 
-fn credentials(who: usize) -> Credentials {
-    Credentials {
-        fragment: [who as u8; 8],
-        password: [0x10 + who as u8; 16],
-    }
-}
-
-fn ip(text: String) -> IpAddr {
-    text.parse().expect("an address")
-}
-
 impl World {
     pub(crate) fn new(plan: Plan) -> Self {
         let start = Instant::now();
-        let mut net = Net::new(plan.seed, start);
-        let uplink = LinkConfig {
-            delay: plan.delay / 2,
-            loss: plan.loss / 2.0,
-            ..LinkConfig::default()
-        };
-        let server_addrs = SERVER.map(|a| a.parse::<SocketAddr>().expect("an address").ip());
-        let server = net.add_host(None, server_addrs.to_vec(), uplink.clone());
-        let mut parent = None;
-        for (n, layer) in plan.shared.layers.iter().enumerate().rev() {
-            let outside = vec![
-                ip(format!("100.64.{n}.1")),
-                ip(format!("2001:db8:64:{n}::1")),
-            ];
-            parent = Some(net.add_router(parent, kind(layer), outside, LinkConfig::default()));
-        }
-        let peers = [DIALER, ACCEPTOR].map(|who| {
-            let (mut parent, mut outermost) = (parent, None);
-            let mut link = LinkConfig {
-                delay: uplink.delay + plan.extra_delay[who],
-                ..uplink.clone()
-            };
-            for (n, layer) in plan.sites[who].layers.iter().enumerate().rev() {
-                let outside = vec![
-                    ip(format!("203.0.{}.{}", 110 + n, 1 + who)),
-                    ip(format!("2001:db8:{who}:{n}::1")),
-                ];
-                let router = net.add_router(parent, kind(layer), outside, link);
-                outermost.get_or_insert(router);
-                (parent, link) = (Some(router), LinkConfig::default());
-            }
-            let private = !plan.sites[who].layers.is_empty() || !plan.shared.layers.is_empty();
-            let v4 = match private {
-                true if plan.same_private_address => "192.168.1.2".to_owned(),
-                true => format!("192.168.{}.2", 10 + who),
-                false => format!("192.0.2.{}", 1 + who),
-            };
-            let mut addrs = Vec::new();
-            if plan.ipv4 {
-                addrs.push(ip(v4));
-            }
-            if plan.ipv6 {
-                addrs.push(ip(format!("2001:db8:{who}:ff::2")));
-            }
-            let host = net.add_host(parent, addrs.clone(), link);
-            let mut peer = Peer::new(who, host, outermost, &addrs, plan.seed, start);
-            if let Some(router) = outermost.filter(|_| plan.neighbours > 0) {
-                let addr = ip(format!("192.168.{}.99", 10 + who));
-                let host = net.add_host(Some(router), vec![addr], LinkConfig::default());
-                peer.neighbour = Some((host, SocketAddr::new(addr, 1024), start));
-            }
-            peer
-        });
+        let (net, server, peers) = lay_out(&plan, start);
         let mut world = Self {
             net,
             peers,
@@ -487,72 +359,6 @@ impl World {
     }
 }
 
-impl Peer {
-    fn new(
-        who: usize,
-        host: HostId,
-        router: Option<RouterId>,
-        addrs: &[IpAddr],
-        seed: u64,
-        now: Instant,
-    ) -> Self {
-        let sockets: Vec<_> = addrs.iter().map(|ip| SocketAddr::new(*ip, 7000)).collect();
-        let families: Vec<_> = sockets
-            .iter()
-            .zip(0..)
-            .map(|(addr, n)| match addr.is_ipv4() {
-                true => (SocketId(n), Family::V4),
-                false => (SocketId(n), Family::V6),
-            })
-            .collect();
-        let role = match who {
-            DIALER => Role::Controlling,
-            _ => Role::Controlled,
-        };
-        let mut secret = [who as u8; 32];
-        secret[..8].copy_from_slice(&seed.to_be_bytes());
-        let agent = Agent::new(
-            Config::default(),
-            role,
-            credentials(who),
-            &families,
-            secret,
-            now,
-        );
-        Self {
-            host,
-            router,
-            agent,
-            reflexive: vec![None; sockets.len()],
-            extras: Vec::new(),
-            neighbour: None,
-            sockets,
-            events: Vec::new(),
-        }
-    }
-
-    fn candidates(&self) -> Vec<Candidate> {
-        let hosts = self.sockets.iter().map(|&addr| Candidate {
-            kind: CandidateKind::Host,
-            addr,
-        });
-        let seen = self.reflexive.iter().flatten().map(|&addr| Candidate {
-            kind: CandidateKind::ServerReflexive,
-            addr,
-        });
-        let mut candidates: Vec<_> = hosts.chain(seen).collect();
-        candidates.dedup_by_key(|c| c.addr);
-        candidates
-    }
-}
-
-fn kind(layer: &Layer) -> RouterKind {
-    match layer {
-        Layer::Nat(nat) => RouterKind::Nat(nat.clone()),
-        Layer::Firewall(firewall) => RouterKind::Firewall(firewall.clone()),
-    }
-}
-
 /// The server's address in the family of `addr`.
 fn server_for(addr: SocketAddr) -> SocketAddr {
     let server = SERVER[usize::from(addr.is_ipv6())];
@@ -562,56 +368,4 @@ fn server_for(addr: SocketAddr) -> SocketAddr {
 /// The server's addresses, for firewalls that let nothing else pass.
 pub(crate) fn server_addrs() -> [SocketAddr; 2] {
     SERVER.map(|a| a.parse().expect("an address"))
-}
-
-/// What discovery finds of a site: its outermost NAT.
-fn nat_class(site: &Site) -> NatClass {
-    let Some(Layer::Nat(nat)) = site.layers.last() else {
-        return NatClass::default();
-    };
-    NatClass {
-        mapping: Some(match nat.mapping {
-            Mapping::EndpointIndependent => Behaviour::EndpointIndependent,
-            Mapping::AddressDependent => Behaviour::AddressDependent,
-            Mapping::AddressAndPortDependent => Behaviour::AddressAndPortDependent,
-        }),
-        filtering: Some(match nat.filtering {
-            Filtering::EndpointIndependent => Behaviour::EndpointIndependent,
-            Filtering::AddressDependent => Behaviour::AddressDependent,
-            Filtering::AddressAndPortDependent => Behaviour::AddressAndPortDependent,
-        }),
-        allocation: Some(match nat.allocation {
-            gimlet_sim::Allocation::Preserving => Allocation::Preserving,
-            gimlet_sim::Allocation::Sequential { .. } => Allocation::Sequential,
-            gimlet_sim::Allocation::Random => Allocation::Random,
-            gimlet_sim::Allocation::RandomBlock { .. } => Allocation::RandomBlock,
-        }),
-        hairpin: Some(nat.hairpin),
-    }
-}
-
-/// What it finds of the ports, with a block seen only as far as samples show it.
-fn port_knowledge(site: &Site, seen: Option<SocketAddr>) -> PortKnowledge {
-    let (Some(Layer::Nat(nat)), Some(seen)) = (site.layers.last(), seen) else {
-        return PortKnowledge::default();
-    };
-    match nat.allocation {
-        gimlet_sim::Allocation::Sequential { step } => PortKnowledge {
-            step: Some(step as i16),
-            exact: true,
-            ..PortKnowledge::default()
-        },
-        gimlet_sim::Allocation::RandomBlock { size } => {
-            let first = (seen.port() - 1024) / size * size + 1024;
-            PortKnowledge {
-                block: Some((first, first.saturating_add(size - 1))),
-                exact: true,
-                ..PortKnowledge::default()
-            }
-        }
-        _ => PortKnowledge {
-            exact: true,
-            ..PortKnowledge::default()
-        },
-    }
 }

@@ -87,6 +87,7 @@ pub(super) const NAT: &str = "nat: mapping endpoint-independent, filtering addre
 pub(super) fn to_server() -> Vec<Example<ToServer>> {
     let mut all = own_to_server();
     all.extend(super::stats::to_server());
+    all.extend(super::codes::to_server());
     all
 }
 
@@ -94,6 +95,7 @@ pub(super) fn to_server() -> Vec<Example<ToServer>> {
 pub(super) fn to_peer() -> Vec<Example<ToPeer>> {
     let mut all = own_to_peer();
     all.extend(super::stats::to_peer());
+    all.extend(super::codes::to_peer());
     let throttled = Throttled {
         session: SESSION,
         reason: ThrottleReason::Share,

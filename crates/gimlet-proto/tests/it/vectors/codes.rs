@@ -1,0 +1,35 @@
+//! The messages behind short codes.
+
+use gimlet_proto::message::{DropNumber, HoldNumber, NumberHeld, Resolve, ToPeer, ToServer};
+
+use super::messages::Example;
+
+pub(super) fn to_server() -> Vec<Example<ToServer>> {
+    let hold = HoldNumber { id: 5, ttl_s: 600 };
+    let resolve = Resolve {
+        id: 6,
+        text: "#7".to_owned(),
+    };
+    vec![
+        ("hold_number", hold.into(), &["id: 5", "ttl: 600"]),
+        ("resolve_number", resolve.into(), &["id: 6", "text: \"#7\""]),
+        (
+            "drop_number",
+            DropNumber { number: 7 }.into(),
+            &["number: 7"],
+        ),
+    ]
+}
+
+pub(super) fn to_peer() -> Vec<Example<ToPeer>> {
+    let held = NumberHeld {
+        id: 5,
+        number: 7,
+        ttl_s: 600,
+    };
+    vec![(
+        "number_held",
+        held.into(),
+        &["id: 5", "number: 7", "ttl: 600"],
+    )]
+}
