@@ -189,6 +189,12 @@ impl Endpoint {
         &self.inner.shared
     }
 
+    /// Asks the engine for something; an error means that it is gone.
+    pub(crate) async fn send_command(&self, command: Command) -> Result<(), ()> {
+        let sent = self.inner.commands.send(command).await;
+        sent.map_err(|_| ())
+    }
+
     /// This endpoint's id.
     pub fn peer_id(&self) -> PeerId {
         self.inner.shared.id

@@ -22,11 +22,12 @@ use gimlet_proto::secret::SessionId;
 use gimlet_proto::stun;
 use gimlet_proto::traversal::{Route, SocketId};
 use quinn::AsyncUdpSocket;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::control::{Control, ControlEnds, ControlEvent, ServerId, ServerPlace};
 use crate::endpoint::Shared;
 use crate::peer::{Peer, Wanted};
+use crate::presence::Tidings;
 
 mod addresses;
 mod answering;
@@ -44,6 +45,7 @@ mod reporting;
 mod search;
 mod servers;
 mod session;
+mod watches;
 
 use asking::Asking;
 use discovery::{Discovery, Opened, Run};
@@ -53,6 +55,7 @@ use reporting::Reports;
 use search::Searches;
 use servers::Servers;
 use session::Session;
+use watches::Watches;
 
 /// Sessions of one endpoint. Each takes some 10 KiB; strangers who are let in
 /// count, so it must be bounded.
@@ -111,6 +114,13 @@ pub(crate) enum Command {
     Places(Vec<ServerPlace>),
     /// Somebody looks for a peer at a server that we may not be signed in to.
     Need(ServerId),
+    /// Somebody follows a peer's presence.
+    Watch {
+        /// Whose.
+        peer: PeerId,
+        /// `None` where too many are followed.
+        reply: oneshot::Sender<Option<watch::Receiver<Tidings>>>,
+    },
     /// Somebody wants to know how far the servers are.
     Measure,
     /// Somebody wants to know which port the router gives us.
@@ -164,6 +174,7 @@ pub(crate) struct Engine {
     sweep_at: Instant,
     movement: Movement,
     port_map: Option<PortMap>,
+    watches: Watches,
 }
 
 impl Engine {
@@ -207,6 +218,7 @@ impl Engine {
             sweep_at: now + SWEEP,
             movement,
             port_map: None,
+            watches: Watches::default(),
         };
         tokio::spawn(engine.run(control_ends.events, from_callers, reports));
     }
@@ -270,6 +282,10 @@ impl Engine {
             } => self.decided(server, *introduction, accepted),
             Command::Located(server, places) => self.located(server, &places, now()),
             Command::Need(server) => self.servers.need(server, now()),
+            Command::Watch { peer, reply } => {
+                // The caller may have gone; then nobody follows.
+                let _ = reply.send(self.watch_peer(peer));
+            }
             Command::Measure => self.measure_servers(now()),
             Command::Places(places) => {
                 let ports = places.iter().flat_map(|place| {

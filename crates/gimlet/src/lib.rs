@@ -70,6 +70,7 @@ mod incoming;
 mod network;
 mod peer;
 mod policy;
+mod presence;
 
 pub use builder::Builder;
 pub use connection::{Connection, Timings};
@@ -80,6 +81,7 @@ pub use event::{EndpointEvent, SignedIn, Transport};
 pub use network::Network;
 pub use peer::{Path, PathKind};
 pub use policy::{AcceptPolicy, Request};
+pub use presence::{Presence, Watching};
 
 pub use gimlet_net::identity::{Identity, IdentityError};
 pub use gimlet_net::path::CountersSnapshot;

@@ -163,8 +163,11 @@ impl Rendezvous {
                 self.hand_over(older, self.end(conn, peer));
                 self.close(older, CloseReason::Replaced);
             }
-            None => self.tell_watchers(Presence { peer, online: true }),
+            None => (),
         }
+        // Also where it never left: who was restarted is there anew, and those who talk to what it
+        // was before want to know.
+        self.tell_watchers(Presence { peer, online: true });
         self.list_address(observed, conn);
     }
 

@@ -101,6 +101,13 @@ impl Servers {
         server.signed.as_ref().map(|signed| signed.place)
     }
 
+    /// The servers we are signed in to.
+    pub(super) fn signed_in(&self) -> impl Iterator<Item = ServerId> {
+        let known = self.known.iter().enumerate();
+        let signed = known.filter(|(_, server)| server.signed.is_some());
+        signed.map(|(nth, _)| ServerId(nth as u8))
+    }
+
     /// Where the server that is asked first is.
     pub(super) fn primary_place(&self) -> Option<ServerPlace> {
         self.place(self.primary?)
@@ -231,6 +238,7 @@ impl Engine {
                 self.servers.primary.take_if(|id| *id == server);
                 self.drive_servers(now);
                 self.server_online(server, place, now);
+                self.watch_at(server);
                 if before.is_some() && seen.is_some() && before != seen {
                     self.moved("the server sees us elsewhere", now);
                 }
@@ -281,6 +289,7 @@ impl Engine {
             let reason = error;
             self.shared.announce(EndpointEvent::SignedOut { reason });
         }
+        self.unwatch_at(server);
         if was_online {
             self.leave_server(server, now);
         }
