@@ -12,7 +12,7 @@ use gimlet_proto::hint::{Hint, Ports};
 use gimlet_proto::id::PeerId;
 use gimlet_proto::limit::Rate;
 use gimlet_proto::message::{
-    Accept, AskStats, Candidates, CloseSession, Coordinate, Introduce, List, NatReport, Outcome,
+    Accept, AskStats, Candidates, CloseSession, Coordinate, DropNumber, HoldNumber, Introduce, List, NatReport, Outcome,
     PathKind, PathReport, RefuseReason, Refused, ReleaseName, Resolve, SignIn, SignOut, ToPeer,
     ToServer, Watch,
 };
@@ -338,6 +338,17 @@ fn message(input: &mut Input) -> ToServer {
         }
         .into(),
         19 => AskStats { id }.into(),
+        20 => match input.bool() {
+            true => HoldNumber {
+                id,
+                ttl_s: input.u16().into(),
+            }
+            .into(),
+            false => DropNumber {
+                number: input.u16().into(),
+            }
+            .into(),
+        },
         _ => match name(input) {
             Some(name) => ReleaseName { name }.into(),
             None => SignOut {}.into(),

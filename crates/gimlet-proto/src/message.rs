@@ -63,6 +63,10 @@ records! {
         Outcome(Outcome) = 15,
         /// Asks for the server's statistics; answered by [`ToPeer::Stats`] or [`ToPeer::Failed`].
         AskStats(AskStats) = 16,
+        /// Asks for the number of a short code; answered by [`ToPeer::NumberHeld`] or [`ToPeer::Failed`].
+        HoldNumber(HoldNumber) = 17,
+        /// Gives such a number back.
+        DropNumber(DropNumber) = 18,
     }
 }
 
@@ -98,6 +102,8 @@ records! {
         Stats(Stats) = 1013,
         /// Relayed data of this peer was dropped for being too much.
         Throttled(Throttled) = 1014,
+        /// The number of a short code.
+        NumberHeld(NumberHeld) = 1015,
     }
 }
 
@@ -206,7 +212,8 @@ pub enum PathKind {
     Direct,
 }
 
-/// Asks for a peer by name, id, unique id prefix of at least four characters, or `IP:PORT` from the list.
+/// Asks for a peer by name, id, unique id prefix of at least four characters, `IP:PORT` from the list, or
+/// `#` and the number of a short code.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Resolve {
     /// Request id.
@@ -455,6 +462,33 @@ pub struct Stats {
     pub counted_s: u64,
     /// What.
     pub summary: Summary,
+}
+
+/// Asks for a number that leads to this key for a while: the public part of a short code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct HoldNumber {
+    /// Request id.
+    pub id: RequestId,
+    /// Seconds wanted; the server may grant less.
+    pub ttl_s: u32,
+}
+
+/// The number of a short code. It leads to the key, also over other control sessions of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct NumberHeld {
+    /// Of the [`HoldNumber`].
+    pub id: RequestId,
+    /// The number.
+    pub number: u32,
+    /// Seconds granted.
+    pub ttl_s: u32,
+}
+
+/// Gives a number back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct DropNumber {
+    /// The number; ignored unless this peer holds it.
+    pub number: u32,
 }
 
 /// The server is going down.

@@ -28,6 +28,7 @@ pub mod directory;
 pub mod event;
 mod introduce;
 pub mod names;
+pub mod numbers;
 mod ongoing;
 mod reports;
 mod sessions;
@@ -52,6 +53,7 @@ use connections::Connection;
 pub use event::{Event, Who};
 use names::Names;
 pub use names::{NameChange, NameRecord};
+use numbers::Numbers;
 use reports::Reporters;
 use sessions::Sessions;
 
@@ -82,6 +84,7 @@ pub struct Rendezvous {
     observed: BTreeMap<SocketAddr, ConnId>,
     watchers: BTreeMap<PeerId, BTreeSet<ConnId>>,
     names: Names,
+    numbers: Numbers,
     sessions: Sessions,
     table: stats::Table,
     reporters: Reporters,
@@ -139,6 +142,7 @@ impl Rendezvous {
             dialing: BTreeSet::new(),
             observed: BTreeMap::new(),
             watchers: BTreeMap::new(),
+            numbers: Numbers::default(),
             sessions: Sessions::default(),
             table: stats::Table::default(),
             reporters: Reporters::default(),
@@ -189,7 +193,7 @@ impl Rendezvous {
             ToServer::SignIn(_) => (),
             ToServer::SignOut(_) => self.close(conn, CloseReason::SignedOut),
             ToServer::List(list) => self.list(conn, list, now),
-            ToServer::Resolve(resolve) => self.resolve(conn, resolve),
+            ToServer::Resolve(resolve) => self.resolve(conn, resolve, now),
             ToServer::Introduce(introduce) => self.introduce(conn, peer, introduce, now),
             ToServer::Accept(accept) => self.accept(conn, peer, accept),
             ToServer::Refuse(refused) => self.refuse(peer, refused),
@@ -202,6 +206,8 @@ impl Rendezvous {
             ToServer::Watch(watch) => self.watch(conn, watch.peer),
             ToServer::Outcome(report) => self.outcome(conn, peer, report, now),
             ToServer::AskStats(request) => self.ask_stats(conn, request, now),
+            ToServer::HoldNumber(request) => self.hold_number(conn, peer, request, now),
+            ToServer::DropNumber(request) => self.drop_number(peer, request, now),
         }
     }
 
@@ -338,6 +344,7 @@ impl Rendezvous {
             ToServer::List(request) => request.id,
             ToServer::Resolve(request) => request.id,
             ToServer::AskStats(request) => request.id,
+            ToServer::HoldNumber(request) => request.id,
             ToServer::Introduce(request) => {
                 let session = request.session;
                 let reason = refuse;
@@ -353,6 +360,7 @@ impl Rendezvous {
             | ToServer::ReleaseName(_)
             | ToServer::Watch(_)
             | ToServer::Coordinate(_)
+            | ToServer::DropNumber(_)
             | ToServer::Outcome(_) => return,
         };
         self.send(conn, Failed { id, reason: fail });
@@ -363,7 +371,7 @@ impl Rendezvous {
 fn cost(message: &ToServer) -> u32 {
     match message {
         ToServer::Introduce(_) | ToServer::AskStats(_) => 4,
-        ToServer::SignIn(_) | ToServer::List(_) => 2,
+        ToServer::SignIn(_) | ToServer::List(_) | ToServer::HoldNumber(_) => 2,
         ToServer::SignOut(_)
         | ToServer::Resolve(_)
         | ToServer::Accept(_)
@@ -375,6 +383,7 @@ fn cost(message: &ToServer) -> u32 {
         | ToServer::ReleaseName(_)
         | ToServer::Watch(_)
         | ToServer::Coordinate(_)
+        | ToServer::DropNumber(_)
         | ToServer::Outcome(_) => 1,
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::time::Instant;
 
 use super::connections::{State, canonical};
-use super::{ConnId, Rendezvous, sessions};
+use super::{ConnId, Rendezvous, numbers, sessions};
 use crate::candidate::NatClass;
 use crate::id::PeerId;
 use crate::message::{
@@ -64,9 +64,9 @@ impl Rendezvous {
         })
     }
 
-    pub(super) fn resolve(&mut self, conn: ConnId, request: Resolve) {
+    pub(super) fn resolve(&mut self, conn: ConnId, request: Resolve, now: Instant) {
         let id = request.id;
-        match self.find(&request.text) {
+        match self.find(&request.text, now) {
             Ok(peer) => {
                 let (name, online) = match self.online.get(&peer) {
                     Some(&conn) => (self.name_at(conn), true),
@@ -86,13 +86,18 @@ impl Rendezvous {
         }
     }
 
-    /// Whom a text means: a whole id, an address from the list, a name, or the prefix of an id.
-    fn find(&self, text: &str) -> Result<PeerId, FailReason> {
+    /// Whom a text means: a whole id, the number of a code, an address from the list, a name, or the
+    /// prefix of an id.
+    fn find(&self, text: &str, now: Instant) -> Result<PeerId, FailReason> {
         if text.is_empty() || text.len() > Resolve::MAX_TEXT {
             return Err(FailReason::BadRequest);
         }
         if let Ok(peer) = text.parse::<PeerId>() {
             return Ok(peer);
+        }
+        if text.starts_with(numbers::MARK) {
+            let held = numbers::parse(text).and_then(|number| self.numbers.holder(number, now));
+            return held.ok_or(FailReason::UnknownPeer);
         }
         if let Ok(address) = text.parse::<SocketAddr>() {
             let seen = self.observed.get(&canonical(address));

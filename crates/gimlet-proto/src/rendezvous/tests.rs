@@ -4,6 +4,7 @@ mod access;
 mod dialing;
 mod directory;
 mod introductions;
+mod numbers;
 mod reports;
 mod sequences;
 

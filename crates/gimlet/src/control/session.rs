@@ -253,6 +253,7 @@ impl Session<'_> {
             ToPeer::Page(message) => Some(message.id),
             ToPeer::Resolved(message) => Some(message.id),
             ToPeer::Stats(message) => Some(message.id),
+            ToPeer::NumberHeld(message) => Some(message.id),
             ToPeer::Introduction(_)
             | ToPeer::Accepted(_)
             | ToPeer::Refused(_)

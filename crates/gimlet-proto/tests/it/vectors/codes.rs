@@ -1,18 +1,13 @@
 //! The messages behind short codes.
 
-use gimlet_proto::message::{DropNumber, HoldNumber, NumberHeld, Resolve, ToPeer, ToServer};
+use gimlet_proto::message::{DropNumber, HoldNumber, NumberHeld, ToPeer, ToServer};
 
 use super::messages::Example;
 
 pub(super) fn to_server() -> Vec<Example<ToServer>> {
     let hold = HoldNumber { id: 5, ttl_s: 600 };
-    let resolve = Resolve {
-        id: 6,
-        text: "#7".to_owned(),
-    };
     vec![
         ("hold_number", hold.into(), &["id: 5", "ttl: 600"]),
-        ("resolve_number", resolve.into(), &["id: 6", "text: \"#7\""]),
         (
             "drop_number",
             DropNumber { number: 7 }.into(),

@@ -95,7 +95,6 @@ pub(super) fn to_server() -> Vec<Example<ToServer>> {
 pub(super) fn to_peer() -> Vec<Example<ToPeer>> {
     let mut all = own_to_peer();
     all.extend(super::stats::to_peer());
-    all.extend(super::codes::to_peer());
     let throttled = Throttled {
         session: SESSION,
         reason: ThrottleReason::Share,
@@ -107,6 +106,7 @@ pub(super) fn to_peer() -> Vec<Example<ToPeer>> {
         "dropped: 1000000",
     ];
     all.push(("throttled", throttled.into(), fields));
+    all.extend(super::codes::to_peer());
     all
 }
 
