@@ -28,7 +28,7 @@ const PEER_KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Stream data that may be under way on one stream, bytes: a thousand packets, quinn's default. quinn
 /// closes a connection with 1,024 holes in what came of a stream; a window of so many packets can't
 /// have as many. Faster than a window a round trip is bulk data over several streams.
-const STREAM_RECEIVE_WINDOW: u32 = 1_250_000;
+pub const STREAM_RECEIVE_WINDOW: u32 = 1_250_000;
 
 /// Gap between keep-alives of a control session. NAT mappings would stand 15 s; four make a server
 /// that was restarted known (by its stateless reset) within the 5 s in which peers are to be back.

@@ -7,11 +7,17 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::transport::STREAM_RECEIVE_WINDOW;
+
 /// Window of a new connection, bytes: 200 MB/s at 40 ms, 28 at 300 ms. What one peer can make us hold.
 pub const INITIAL_WINDOW: u32 = 8 << 20;
 
 /// Most that it grows to, bytes: 800 MB/s at 40 ms, 110 at 300 ms; 26 streams with a full window.
 pub const MAX_WINDOW: u32 = 32 << 20;
+
+/// Most that streams which lie unread add to it, bytes: some fifty of them. It bounds what a peer whose
+/// streams nobody reads can make us hold.
+pub const MAX_UNREAD: u32 = 64 << 20;
 
 /// The receive window of one connection.
 #[derive(Debug)]
@@ -38,7 +44,21 @@ impl ReceiveWindow {
     pub fn on_read(&self, now: Instant, bytes: usize) {
         let mut growth = self.growth();
         if growth.on_read(now, bytes, || self.connection.rtt()) {
-            self.connection.set_receive_window(growth.window.into());
+            self.connection.set_receive_window(growth.total().into());
+        }
+    }
+
+    /// Makes room for so many streams that lie unread with a full window each, up to [`MAX_UNREAD`]:
+    /// the others go on beside them.
+    pub fn expect_unread(&self, streams: usize) {
+        let mut growth = self.growth();
+        let before = growth.total();
+        growth.unread = u32::try_from(streams)
+            .unwrap_or(u32::MAX)
+            .saturating_mul(STREAM_RECEIVE_WINDOW)
+            .min(MAX_UNREAD);
+        if growth.total() != before {
+            self.connection.set_receive_window(growth.total().into());
         }
     }
 
@@ -48,8 +68,8 @@ impl ReceiveWindow {
     pub fn nudge(&self) {
         let growth = self.growth();
         self.connection
-            .set_receive_window((growth.window + 1).into());
-        self.connection.set_receive_window(growth.window.into());
+            .set_receive_window((growth.total() + 1).into());
+        self.connection.set_receive_window(growth.total().into());
     }
 
     fn growth(&self) -> std::sync::MutexGuard<'_, Growth> {
@@ -61,6 +81,8 @@ impl ReceiveWindow {
 #[derive(Debug)]
 struct Growth {
     window: u32,
+    /// Room for streams that lie unread.
+    unread: u32,
     /// Bytes read since the round trip began.
     read: u64,
     round_ends_at: Option<Instant>,
@@ -70,6 +92,7 @@ impl Default for Growth {
     fn default() -> Self {
         Self {
             window: INITIAL_WINDOW,
+            unread: 0,
             read: 0,
             round_ends_at: None,
         }
@@ -77,6 +100,11 @@ impl Default for Growth {
 }
 
 impl Growth {
+    /// What the peer may have under way in all.
+    fn total(&self) -> u32 {
+        self.window + self.unread
+    }
+
     /// Whether the window has grown. `rtt` is asked once a round trip.
     fn on_read(&mut self, now: Instant, bytes: usize, rtt: impl Fn() -> Duration) -> bool {
         self.read += bytes as u64;

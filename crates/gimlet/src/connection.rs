@@ -246,6 +246,18 @@ impl Connection {
         self.inner.quic.max_datagram_size()
     }
 
+    /// Lets the peer have so many bidirectional streams open at once. Default 100, quinn's.
+    pub fn limit_streams(&self, streams: u32) {
+        let quic = &self.inner.quic;
+        quic.set_max_concurrent_bi_streams(streams.into());
+    }
+
+    /// Makes room for so many streams whose data nobody reads for now, so that they don't hold up the
+    /// others; 64 MiB at most. Default 0: six full streams hold up all.
+    pub fn expect_unread(&self, streams: usize) {
+        self.inner.window.expect_unread(streams);
+    }
+
     /// Closes at once. What was not acknowledged may be lost; finish streams and wait for the peer
     /// where that matters.
     pub fn close(&self, code: u32, reason: &[u8]) {
