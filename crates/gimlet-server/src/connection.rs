@@ -1,6 +1,5 @@
 //! One control session: from handshake to close, reading and writing its one stream.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use gimlet_net::tls;
@@ -8,7 +7,7 @@ use gimlet_proto::message::ToServer;
 use gimlet_proto::rendezvous::{CloseReason, ConnId};
 use gimlet_proto::wire::Reader;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::{self, MissedTickBehavior};
+use tokio::time;
 
 use crate::control::Input;
 use crate::counters::Counters;
@@ -22,9 +21,6 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Time for the last words to arrive before the connection is closed over them.
 const LINGER: Duration = Duration::from_secs(1);
-
-/// How often a connection is looked at for signs of life and for a new address.
-const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Most bytes taken from the stream at once; the rest waits under flow control.
 const CHUNK: usize = 16 * 1024;
@@ -66,7 +62,6 @@ pub(crate) async fn serve(
         receiver,
         reader: Reader::default(),
         queue,
-        watch: Watch::new(&connection),
         connection,
     };
     let reason = session.run().await;
@@ -86,13 +81,10 @@ struct Session {
     receiver: quinn::RecvStream,
     reader: Reader,
     queue: Queue,
-    watch: Watch,
 }
 
 impl Session {
     async fn run(&mut self) -> CloseReason {
-        let mut look = time::interval(LOOK_INTERVAL);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let step = tokio::select! {
                 chunk = self.receiver.read_chunk(CHUNK, true) => match chunk {
@@ -103,7 +95,6 @@ impl Session {
                     Some(outgoing) => self.put(outgoing).await,
                     None => Err(CloseReason::ShuttingDown),
                 },
-                _ = look.tick() => self.look().await,
             };
             if let Err(reason) = step {
                 return reason;
@@ -142,54 +133,8 @@ impl Session {
         }
     }
 
-    async fn look(&mut self) -> Result<(), CloseReason> {
-        let conn = self.conn;
-        let (alive, moved) = self.watch.look(&self.connection);
-        if alive {
-            self.tell(Input::Alive { conn }).await?;
-        }
-        if let Some(observed) = moved {
-            self.tell(Input::Moved { conn, observed }).await?;
-        }
-        Ok(())
-    }
-
     async fn tell(&self, input: Input) -> Result<(), CloseReason> {
         let told = self.control.send(input).await;
         told.map_err(|_| CloseReason::ShuttingDown)
-    }
-}
-
-/// What a connection looked like last time.
-struct Watch {
-    address: SocketAddr,
-    /// An address seen once. It counts when seen twice: by then QUIC has validated it, or gone back.
-    unproved: Option<SocketAddr>,
-    received: u64,
-}
-
-impl Watch {
-    fn new(connection: &quinn::Connection) -> Self {
-        Self {
-            address: connection.remote_address(),
-            unproved: None,
-            received: connection.stats().udp_rx.datagrams,
-        }
-    }
-
-    /// Whether anything was received since, and the new address if it has moved.
-    fn look(&mut self, connection: &quinn::Connection) -> (bool, Option<SocketAddr>) {
-        let received = connection.stats().udp_rx.datagrams;
-        let alive = std::mem::replace(&mut self.received, received) != received;
-        let address = connection.remote_address();
-        let mut moved = None;
-        if address == self.address {
-            self.unproved = None;
-        } else if self.unproved.replace(address) == Some(address) {
-            self.address = address;
-            self.unproved = None;
-            moved = Some(address);
-        }
-        (alive, moved)
     }
 }

@@ -1,6 +1,6 @@
 //! The control task: owns the rendezvous, and does what it says.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ use crate::counters::Counters;
 use crate::limits::Limits;
 use crate::link::Link;
 use crate::log;
+use crate::rounds::Rounds;
 
 /// Inputs that may wait. Senders wait too, so a busy control task slows the peers that keep it busy.
 pub(crate) const QUEUE: usize = 1024;
@@ -33,10 +34,6 @@ pub(crate) enum Input {
     },
     /// A message came.
     Message { conn: ConnId, message: ToServer },
-    /// The connection shows signs of life.
-    Alive { conn: ConnId },
-    /// The connection has a new, validated address.
-    Moved { conn: ConnId, observed: SocketAddr },
     /// The connection is over.
     Disconnected { conn: ConnId, reason: CloseReason },
     /// The server goes down within this time.
@@ -54,14 +51,17 @@ pub(crate) struct Control {
     pub(crate) stats: watch::Sender<Summary>,
     pub(crate) limits: watch::Receiver<Limits>,
     pub(crate) counters: Arc<Counters>,
-    pub(crate) links: HashMap<ConnId, Link>,
+    pub(crate) links: BTreeMap<ConnId, Link>,
+    pub(crate) rounds: Rounds,
 }
 
 impl Control {
     /// Runs until nobody is left to tell it anything.
     pub(crate) async fn run(mut self) {
         loop {
-            let due_at = self.rendezvous.poll_timeout().map(time::Instant::from_std);
+            let look_at = (!self.links.is_empty()).then(|| self.rounds.poll_timeout());
+            let due_at = self.rendezvous.poll_timeout().into_iter().chain(look_at);
+            let due_at = due_at.min().map(time::Instant::from_std);
             let due = async {
                 match due_at {
                     Some(due_at) => time::sleep_until(due_at).await,
@@ -75,7 +75,10 @@ impl Control {
                 },
                 Some(event) = self.relay_events.recv() => self.rendezvous.handle_relay(event),
                 Ok(()) = self.limits.changed() => self.limit().await,
-                () = due => self.rendezvous.handle_timeout(now()),
+                () = due => {
+                    self.rendezvous.handle_timeout(now());
+                    self.look(now());
+                }
             }
             self.drain().await;
         }
@@ -93,8 +96,6 @@ impl Control {
                 self.rendezvous.connected(conn, peer, observed, now);
             }
             Input::Message { conn, message } => self.rendezvous.handle_message(conn, message, now),
-            Input::Alive { conn } => self.rendezvous.handle_alive(conn, now),
-            Input::Moved { conn, observed } => self.rendezvous.handle_moved(conn, observed),
             Input::Disconnected { conn, reason } => {
                 self.links.remove(&conn);
                 self.rendezvous.disconnected(conn, reason);
@@ -102,6 +103,21 @@ impl Control {
             Input::Drain(within) => {
                 self.rendezvous.drain(within);
                 log::totals(&self.rendezvous.stats());
+            }
+        }
+    }
+
+    /// Looks at the connections whose turn it is.
+    fn look(&mut self, now: Instant) {
+        for conn in self.rounds.due(&self.links, now) {
+            let Some(look) = self.links.get_mut(&conn).map(Link::look) else {
+                continue;
+            };
+            if look.is_alive {
+                self.rendezvous.handle_alive(conn, now);
+            }
+            if let Some(observed) = look.moved {
+                self.rendezvous.handle_moved(conn, observed);
             }
         }
     }

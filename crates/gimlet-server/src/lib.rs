@@ -9,9 +9,9 @@
 //!
 //! - a *pump* a core owns one of the sockets of the main port: it forwards frames, and hands QUIC on to
 //!   quinn through a bounded queue. The first of them owns the relay and answers STUN;
-//! - the *control* task owns the rendezvous; the two machines speak through bounded channels, so
+//! - the *control* task owns the rendezvous, and looks at every connection now and then; the two machines speak through bounded channels, so
 //!   neither is behind a lock;
-//! - a task a control session reads, writes and watches over it;
+//! - a task a control session reads and writes it;
 //! - the *door* lets handshakes in, as many as there is room for;
 //! - the *listener* does the same for TCP, and a task a tunnel carries what UDP could not.
 //!
@@ -41,6 +41,7 @@ mod names;
 mod pump;
 mod quic_socket;
 mod responder;
+mod rounds;
 mod secrets;
 mod server;
 mod sockets;

@@ -9,6 +9,8 @@ use gimlet_proto::wire;
 use quinn::VarInt;
 use tokio::sync::mpsc;
 
+use crate::rounds::{Look, Watch};
+
 /// Bytes that may wait for a peer to read: several pages of the list and a burst of introductions.
 /// Whoever reads more slowly is cut off, so a peer that never reads costs this much at most.
 const MAX_QUEUED: usize = 128 * 1024;
@@ -26,6 +28,7 @@ pub(crate) enum Outgoing {
 #[derive(Debug)]
 pub(crate) struct Link {
     connection: quinn::Connection,
+    watch: Watch,
     queue: mpsc::UnboundedSender<Outgoing>,
     queued: Arc<AtomicUsize>,
 }
@@ -47,6 +50,7 @@ impl Link {
         let (sender, receiver) = mpsc::unbounded_channel();
         let queued = Arc::new(AtomicUsize::new(0));
         let link = Self {
+            watch: Watch::new(connection.remote_address(), received(&connection)),
             connection,
             queue: sender,
             queued: queued.clone(),
@@ -70,6 +74,12 @@ impl Link {
         Ok(())
     }
 
+    /// Looks whether the connection lives, and where it is.
+    pub(crate) fn look(&mut self) -> Look {
+        let (address, received) = (self.connection.remote_address(), received(&self.connection));
+        self.watch.look(address, received)
+    }
+
     /// Closes after what is queued.
     pub(crate) fn close(&self, reason: CloseReason) {
         let _ = self.queue.send(Outgoing::Close(reason));
@@ -91,6 +101,10 @@ impl Queue {
     pub(crate) fn written(&self, length: usize) {
         self.queued.fetch_sub(length, Ordering::Relaxed);
     }
+}
+
+fn received(connection: &quinn::Connection) -> u64 {
+    connection.stats().udp_rx.datagrams
 }
 
 /// Closes a connection with the code and the words of a reason.

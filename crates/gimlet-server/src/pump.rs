@@ -31,7 +31,7 @@ use tokio::sync::mpsc;
 use tokio::time;
 
 use crate::counters::Counters;
-use crate::quic_socket::Datagram;
+use crate::quic_socket::Inbox;
 use crate::responder::Responder;
 pub(crate) use aside::{Asides, asides};
 pub(crate) use follower::Follower;
@@ -52,7 +52,7 @@ const ASIDES: usize = 64;
 /// What the first pump works with.
 pub(crate) struct Pump {
     pub(crate) socket: Arc<dyn AsyncUdpSocket>,
-    pub(crate) quic: mpsc::Sender<Datagram>,
+    pub(crate) quic: Inbox,
     pub(crate) relay: Relay,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) events: mpsc::Sender<relay::Event>,

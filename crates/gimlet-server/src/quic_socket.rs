@@ -10,9 +10,13 @@ use quinn::udp::{EcnCodepoint, RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 use tokio::sync::mpsc;
 
-/// Datagrams that may wait for quinn: 1.5 MB, or some 20 ms of a flood. More are dropped, as a full
-/// socket buffer would.
-pub(crate) const QUEUE: usize = 1024;
+/// Datagrams that may wait for quinn: 6 MB, or what it takes in 0.2 s when all peers sign in at once.
+/// More are dropped, as a full socket buffer would.
+const QUEUE: usize = 4096;
+
+/// Of these, those that may wait when one more arrives that begins a connection. Peers repeat such,
+/// while what is under way would be thrown back by a loss.
+const FOR_NEWCOMERS: usize = QUEUE / 2;
 
 /// Datagrams that quinn may send in one call. A connection keeps room for so many as long as it lives,
 /// 12 KiB for the ten it would take, and control sessions rarely have two to send.
@@ -36,12 +40,33 @@ pub(crate) struct QuicSocket {
 }
 
 impl QuicSocket {
-    /// The socket, and where the pump puts datagrams.
-    pub(crate) fn new(socket: Arc<dyn AsyncUdpSocket>) -> (Arc<Self>, mpsc::Sender<Datagram>) {
+    /// The socket, and where the pumps put datagrams.
+    pub(crate) fn new(socket: Arc<dyn AsyncUdpSocket>) -> (Arc<Self>, Inbox) {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let received = Mutex::new(receiver);
-        (Arc::new(Self { socket, received }), sender)
+        (Arc::new(Self { socket, received }), Inbox(sender))
     }
+}
+
+/// Where the pumps put datagrams.
+#[derive(Debug, Clone)]
+pub(crate) struct Inbox(mpsc::Sender<Datagram>);
+
+impl Inbox {
+    /// A place for a datagram with these bytes; `None` while there is no room for its kind.
+    pub(crate) fn place_for(&self, bytes: &[u8]) -> Option<mpsc::Permit<'_, Datagram>> {
+        let is_crowded = self.0.capacity() <= QUEUE - FOR_NEWCOMERS;
+        match is_crowded && begins_a_connection(bytes) {
+            true => None,
+            false => self.0.try_reserve().ok(),
+        }
+    }
+}
+
+/// Whether it is an Initial packet of QUIC version 1, by its first byte (RFC 9000 section 17.2). One
+/// that looks like it and is not has no better claim.
+fn begins_a_connection(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|first| first & 0xf0 == 0xc0)
 }
 
 impl AsyncUdpSocket for QuicSocket {
@@ -104,5 +129,39 @@ impl AsyncUdpSocket for QuicSocket {
 
     fn may_fragment(&self) -> bool {
         self.socket.may_fragment()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn datagram(first: u8) -> Datagram {
+        Datagram {
+            source: ([192, 0, 2, 1], 1).into(),
+            destination: None,
+            ecn: None,
+            bytes: vec![first; 3],
+        }
+    }
+
+    #[test]
+    fn newcomers_leave_room_for_what_is_under_way() {
+        let (sender, mut receiver) = mpsc::channel(QUEUE);
+        let inbox = Inbox(sender);
+        let [newcomer, handshake, short] = [0xc3, 0xe1, 0x41];
+        let fill = |first: u8| {
+            let bytes = [first; 3];
+            let places = std::iter::from_fn(|| inbox.place_for(&bytes));
+            places.map(|place| place.send(datagram(first))).count()
+        };
+        assert_eq!(fill(newcomer), FOR_NEWCOMERS);
+        assert_eq!(fill(handshake), QUEUE - FOR_NEWCOMERS);
+        assert_eq!(fill(short), 0);
+        let taken = (0..QUEUE - FOR_NEWCOMERS).map(|_| receiver.try_recv().unwrap());
+        assert_eq!(taken.count(), QUEUE - FOR_NEWCOMERS);
+        assert!(inbox.place_for(&[newcomer]).is_none());
+        receiver.try_recv().unwrap();
+        assert!(inbox.place_for(&[newcomer]).is_some());
     }
 }

@@ -4,7 +4,7 @@ mod error;
 mod quic;
 mod running;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,6 +33,7 @@ use crate::names::NameFile;
 use crate::pump::{self, Follower, Pump};
 use crate::quic_socket::QuicSocket;
 use crate::responder::{self, Responder};
+use crate::rounds::Rounds;
 use crate::secrets;
 use crate::sockets::{Sockets, reachable_ip};
 use crate::tunnel::{Listener, Tunnels};
@@ -303,7 +304,8 @@ impl Server {
             stats: self.handle.stats,
             limits: self.handle.limits.subscribe(),
             counters,
-            links: HashMap::new(),
+            links: BTreeMap::new(),
+            rounds: Rounds::new(now),
         };
         let mut sessions = JoinSet::new();
         sessions.spawn(control_task.run());

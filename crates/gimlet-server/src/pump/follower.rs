@@ -16,12 +16,12 @@ use super::outlet::Outlet;
 use super::plan::Plan;
 use super::shard::{Origin, Shard, Wants};
 use crate::counters::Counters;
-use crate::quic_socket::Datagram;
+use crate::quic_socket::Inbox;
 
 /// What a follower works with.
 pub(crate) struct Follower {
     pub(crate) socket: Arc<dyn AsyncUdpSocket>,
-    pub(crate) quic: mpsc::Sender<Datagram>,
+    pub(crate) quic: Inbox,
     pub(crate) lane: Lane,
     pub(crate) updates: mpsc::Receiver<Update>,
     pub(crate) hand: Hand,

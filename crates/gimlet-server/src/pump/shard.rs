@@ -7,12 +7,11 @@ use std::time::Instant;
 use gimlet_proto::relay::runs::{Content, Run};
 use gimlet_proto::relay::{Action, Dropped, Lane};
 use quinn::udp::EcnCodepoint;
-use tokio::sync::mpsc;
 
 use super::inlet::Inlet;
 use super::plan::Plan;
 use crate::counters::Counters;
-use crate::quic_socket::Datagram;
+use crate::quic_socket::{Datagram, Inbox};
 
 /// Where a run came from, and where it lies.
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +37,7 @@ pub(super) enum Wants {
 
 pub(super) struct Shard {
     pub(super) lane: Lane,
-    quic: mpsc::Sender<Datagram>,
+    quic: Inbox,
     counters: Arc<Counters>,
     /// Packets and bytes of this turn: shards would take the counters' cache line from each other
     /// with every run.
@@ -48,7 +47,7 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    pub(super) fn new(lane: Lane, quic: mpsc::Sender<Datagram>, counters: Arc<Counters>) -> Self {
+    pub(super) fn new(lane: Lane, quic: Inbox, counters: Arc<Counters>) -> Self {
         Self {
             lane,
             quic,
@@ -110,11 +109,11 @@ impl Shard {
     }
 
     fn hand_to_quinn(&self, origin: &Origin, bytes: &[u8]) -> Wants {
-        match self.quic.try_reserve() {
-            Err(_) => self.counters.quic_dropped.one(),
-            Ok(permit) => {
+        match self.quic.place_for(bytes) {
+            None => self.counters.quic_dropped.one(),
+            Some(place) => {
                 self.counters.quic_received.one();
-                permit.send(Datagram {
+                place.send(Datagram {
                     source: origin.source,
                     destination: origin.here,
                     ecn: origin.ecn,
