@@ -41,6 +41,8 @@ mod lookout;
 mod mapping;
 mod movement;
 mod nearness;
+mod relocating;
+mod relocation;
 mod reporting;
 mod search;
 mod servers;
@@ -323,10 +325,10 @@ impl Engine {
                 self.with_session(session, |entry| match kind {
                     FrameKind::Bound => {
                         if let Some(counter) = frame::decode_bound(&payload) {
-                            entry.session.leg.handle_bound(session, counter, now);
+                            entry.session.handle_bound(session, counter, now);
                         }
                     }
-                    FrameKind::Unknown => entry.session.leg.handle_unknown(session, now),
+                    FrameKind::Unknown => entry.session.handle_unknown(session, now),
                     FrameKind::Data | FrameKind::Bind => (),
                 });
             }
@@ -380,9 +382,13 @@ impl Engine {
         };
         let socket = self.shared.socket.clone();
         self.with_entry(entry, |entry| {
-            if let Err(dropped) = entry.session.agent.handle_stun(route, datagram, now) {
-                socket.note_bad_stun();
-                tracing::trace!(?dropped, "STUN datagram dropped");
+            match (entry.session.agent.handle_stun(route, datagram, now), via) {
+                (Ok(()), Via::Relay(session)) => entry.session.relocations.heard_over(session),
+                (Ok(()), Via::Direct { .. }) => (),
+                (Err(dropped), _) => {
+                    socket.note_bad_stun();
+                    tracing::trace!(?dropped, "STUN datagram dropped");
+                }
             }
         });
     }

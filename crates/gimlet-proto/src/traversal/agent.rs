@@ -266,6 +266,13 @@ impl Agent {
         self.finish(now);
     }
 
+    /// The relay is another one from now on: what was measured of the last says nothing about it.
+    pub fn handle_relay_replaced(&mut self, now: Instant) {
+        self.relay().renew();
+        self.check_relay(now);
+        self.finish(now);
+    }
+
     /// Sets the datagram size, without IP and UDP headers, that a direct path must be proven to
     /// carry before it is chosen. Default and minimum 1,200 bytes, what QUIC needs; at most 1,500.
     pub fn set_mtu(&mut self, bytes: u16) {
@@ -339,6 +346,11 @@ impl Agent {
     /// Over what to send now. The relay until something better is found.
     pub fn selected(&self) -> Route {
         self.selected
+    }
+
+    /// Since when the selected path is doubted; `None` while nothing speaks against it.
+    pub fn doubted_at(&self) -> Option<Instant> {
+        self.doubted_at
     }
 
     /// The round-trip time of a path, as its checks measured it.

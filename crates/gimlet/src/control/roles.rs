@@ -349,7 +349,7 @@ impl Roles {
     }
 
     /// Whether one server is nearer than another by so much that it matters.
-    fn is_nearer(&self, one: ServerId, other: ServerId) -> bool {
+    pub(crate) fn is_nearer(&self, one: ServerId, other: ServerId) -> bool {
         match (self.rtt(one), self.rtt(other)) {
             (Some(near), Some(far)) => near + margin(far) < far,
             (None, _) | (_, None) => false,

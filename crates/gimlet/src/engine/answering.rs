@@ -36,15 +36,9 @@ impl Engine {
                     .agent
                     .handle_candidates(&more.candidates[..bounded], now);
             }),
-            ToPeer::SessionClosed(closed) => {
-                self.with_session_at(server, closed.session, |entry| {
-                    entry.session.leg.handle_gone();
-                    entry.session.lost_introduction(now);
-                })
-            }
+            ToPeer::SessionClosed(closed) => self.session_closed(server, closed.session, now),
             ToPeer::Draining(_) => self.server_draining(server, now),
-            // It has its own subscribers.
-            ToPeer::Presence(_) => (),
+            ToPeer::Presence(said) => self.presence(server, said),
             ToPeer::Coordinated(said) => {
                 if self.session_at(server, said.session).is_some() {
                     self.coordinated(said, now);
@@ -55,8 +49,22 @@ impl Engine {
             | ToPeer::Failed(_)
             | ToPeer::Page(_)
             | ToPeer::Resolved(_)
-            | ToPeer::Stats(_) => (),
+            | ToPeer::Stats(_)
+            | ToPeer::NumberHeld(_) => (),
         }
+    }
+
+    fn session_closed(&mut self, server: ServerId, session: SessionId, now: Instant) {
+        let Some(addr) = self.session_at(server, session) else {
+            return;
+        };
+        let elsewhere = self.ended_elsewhere(addr, session, now);
+        self.with_entry(addr, |entry| {
+            if !elsewhere {
+                entry.session.leg.handle_gone();
+                entry.session.lost_introduction(now);
+            }
+        });
     }
 
     /// The relay drops what we send: congestion control slows down by itself, a person may wonder why.
@@ -133,7 +141,7 @@ impl Engine {
             return;
         };
         let now = now();
-        let Some(addr) = self.adopt(&introduction, now) else {
+        let Some(addr) = self.adopt(&introduction, server, now) else {
             return self.refuse(server, session, RefuseReason::Busy);
         };
         let candidates = self.candidates();
@@ -143,13 +151,21 @@ impl Engine {
         let Some(entry) = self.entries.get_mut(&addr) else {
             return;
         };
-        entry.session.home = Some(server);
+        // On its way to another server, or at home.
+        let to = entry.session.relocations.current.as_ref();
+        let to = to.filter(|to| to.leg.session() == session);
+        let moves = to.is_some();
+        let leg = to.map_or(&entry.session.leg, |to| &to.leg);
+        let secret = leg.secret().clone();
+        if !moves {
+            entry.session.home = Some(server);
+        }
         entry.session.introduction = Stage::Agreed;
         entry.session.agent.set_local(&candidates, nat);
         entry.session.agent.set_search(facts);
         let accept = Accept {
             session,
-            secret: entry.session.leg.secret().clone(),
+            secret,
             credentials: entry.session.credentials.clone(),
             candidates,
             nat,
@@ -182,7 +198,9 @@ impl Engine {
                 .agent
                 .handle_candidates(&introduction.candidates, now);
         }
-        self.use_relay(addr, place);
+        if !moves {
+            self.use_relay(addr, place);
+        }
         self.agreed(addr, now);
         let Some(entry) = self.entries.get(&addr) else {
             return;
@@ -207,10 +225,17 @@ impl Engine {
     }
 
     /// The entry for an introduction that is accepted.
-    fn adopt(&mut self, introduction: &Introduction, now: Instant) -> Option<VirtualAddr> {
+    fn adopt(
+        &mut self,
+        introduction: &Introduction,
+        server: ServerId,
+        now: Instant,
+    ) -> Option<VirtualAddr> {
         let (id, session) = (introduction.peer, introduction.session);
         if let Some(addr) = self.resumed(introduction) {
-            self.renew(addr, session, now);
+            if !self.follow(addr, server, session, now) {
+                self.renew(addr, session, now);
+            }
             return Some(addr);
         }
         let newest = self.newest.get(&id).copied();

@@ -22,6 +22,7 @@ impl Engine {
         let now = now();
         self.drive_introduction(addr, now);
         self.drive_leg(addr, now);
+        self.drive_relocation(addr, now);
         let Some(entry) = self.entries.get_mut(&addr) else {
             return;
         };

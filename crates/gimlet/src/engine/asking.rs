@@ -8,7 +8,7 @@ use gimlet_net::virtual_addr::VirtualAddr;
 use gimlet_proto::candidate::MAX_CANDIDATES;
 use gimlet_proto::id::PeerId;
 use gimlet_proto::message::{Accepted, Introduce, RefuseReason, Refused};
-use gimlet_proto::secret::SessionId;
+use gimlet_proto::secret::{RelaySecret, SessionId};
 use gimlet_proto::traversal::Role;
 
 use super::servers::Whom;
@@ -58,12 +58,22 @@ impl Asking {
         self.waiting.pop_first()
     }
 
-    fn has_room(&mut self, entries: &HashMap<VirtualAddr, Entry>) -> bool {
+    /// Whether one more introduction may be asked for.
+    pub(super) fn has_room(&mut self, entries: &HashMap<VirtualAddr, Entry>) -> bool {
         self.under_way.retain(|addr| {
             let entry = entries.get(addr);
-            entry.is_some_and(|entry| matches!(entry.session.introduction, Stage::Asked { .. }))
+            entry.is_some_and(|entry| {
+                let moving = entry.session.relocations.current.as_ref();
+                matches!(entry.session.introduction, Stage::Asked { .. })
+                    || moving.is_some_and(|to| !to.agreed)
+            })
         });
         self.under_way.len() < MAX_ASKED
+    }
+
+    /// One more is under way.
+    pub(super) fn note(&mut self, addr: VirtualAddr) {
+        self.under_way.push(addr);
     }
 }
 
@@ -158,9 +168,6 @@ impl Engine {
         let Some(place) = self.servers.place(server) else {
             return;
         };
-        let candidates = self.candidates();
-        let nat = *self.shared.nat.borrow();
-        let facts = self.search_facts();
         let Some(entry) = self.entries.get_mut(&addr) else {
             return;
         };
@@ -179,23 +186,42 @@ impl Engine {
             asked_at: now,
             look_at: now + PATIENCE,
         };
-        self.asking.under_way.push(addr);
+        let (id, secret) = (entry.session.id(), entry.session.leg.secret().clone());
+        self.asking.note(addr);
+        self.send_introduce(addr, server, id, secret);
+        self.use_relay(addr, place);
+    }
+
+    /// Asks for an introduction with this relay session.
+    pub(super) fn send_introduce(
+        &mut self,
+        addr: VirtualAddr,
+        server: ServerId,
+        session: SessionId,
+        secret: RelaySecret,
+    ) {
+        let candidates = self.candidates();
+        let nat = *self.shared.nat.borrow();
+        let facts = self.search_facts();
+        let Some(entry) = self.entries.get_mut(&addr) else {
+            return;
+        };
         entry.session.agent.set_local(&candidates, nat);
         entry.session.agent.set_search(facts);
         let introduce = Introduce {
-            session: entry.session.id(),
+            session,
             peer: entry.peer.id,
-            secret: entry.session.leg.secret().clone(),
+            secret,
             credentials: entry.session.credentials.clone(),
             candidates,
             nat,
         };
         self.control.send(server, introduce);
-        self.use_relay(addr, place);
     }
 
     /// Moves an entry to another relay session.
     pub(super) fn renew(&mut self, addr: VirtualAddr, session: SessionId, now: Instant) {
+        self.stay(addr, now);
         let Some(entry) = self.entries.get_mut(&addr) else {
             return;
         };
@@ -213,6 +239,10 @@ impl Engine {
         let Some(entry) = self.entries.get_mut(&addr) else {
             return;
         };
+        let relocations = &entry.session.relocations;
+        if relocations.is_going_to(server, accepted.session) {
+            return self.accepted_to_move(addr, &accepted, now);
+        }
         let Stage::Asked { .. } = entry.session.introduction else {
             return;
         };
@@ -255,6 +285,11 @@ impl Engine {
         let Some(entry) = self.entries.get_mut(&addr) else {
             return;
         };
+        let relocations = &entry.session.relocations;
+        if relocations.is_going_to(server, refused.session) {
+            let offline = refused.reason == RefuseReason::Offline;
+            return self.refused_to_move(addr, offline, now);
+        }
         let Stage::Asked { .. } = entry.session.introduction else {
             return;
         };

@@ -131,6 +131,7 @@ impl Engine {
             if entry.peer.is_in_use() {
                 entry.unused_since = None;
                 homes.extend(entry.session.home);
+                homes.extend(entry.session.relocations.needed());
             } else if now >= *entry.unused_since.get_or_insert(now) + LINGER {
                 over.push(addr);
             }
@@ -141,6 +142,7 @@ impl Engine {
         for addr in over {
             self.forget(addr);
         }
+        self.plan_moves(now);
     }
 
     /// Says goodbye to every peer, and to the server for every session. Links stay until it is said.
@@ -149,6 +151,7 @@ impl Engine {
         for entry in entries.values_mut() {
             entry.peer.close_connections();
             self.report_end(entry);
+            self.end_relocations(entry);
             self.end_session(&entry.session);
         }
     }
@@ -159,6 +162,7 @@ impl Engine {
         };
         let id = entry.peer.id;
         self.report_end(&mut entry);
+        self.end_relocations(&mut entry);
         if let Some(at) = entry.due_at {
             self.due.remove(&(at, addr));
         }

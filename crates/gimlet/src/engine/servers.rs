@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use super::addresses::with_port;
 use super::nearness::{Measured, Nearness, Post};
+use super::relocation::Why;
 use super::session::Introduction as Stage;
 use super::{Engine, now};
 use crate::control::roles::Roles;
@@ -148,6 +149,17 @@ impl Servers {
             Some(id) => Whom::SignIn(id),
             None => Whom::Nobody,
         }
+    }
+
+    /// The server that is asked first.
+    pub(super) fn primary(&self) -> Option<ServerId> {
+        self.primary
+    }
+
+    /// Whether sessions of one server had better move to another.
+    pub(super) fn is_better(&self, one: ServerId, other: ServerId) -> bool {
+        let is_to_go = self.roles.is_shunned(other) && !self.roles.is_shunned(one);
+        one != other && (is_to_go || self.roles.is_nearer(one, other))
     }
 
     /// Somebody is there whom we talk to or want to.
@@ -317,6 +329,7 @@ impl Engine {
     /// Moves every session off a server, as soon as there is another one.
     fn leave_server(&mut self, server: ServerId, now: Instant) {
         let elsewhere = self.servers.primary.is_some();
+        let still_there = self.servers.place(server).is_some();
         self.each_entry(|entry| {
             let session = &mut entry.session;
             if session.home != Some(server) {
@@ -325,7 +338,17 @@ impl Engine {
             match session.introduction {
                 // Introductions under way die with the control session.
                 Stage::Asked { .. } => session.lost_introduction(now),
-                Stage::Agreed if elsewhere && session.role == Role::Controlling => (),
+                Stage::Agreed if elsewhere && session.role == Role::Controlling => {
+                    if let Some(to) = &mut session.relocations.current {
+                        // On its way already, and what it has is no reason to wait any more.
+                        to.why = Why::Silence;
+                        return;
+                    }
+                    if still_there && session.leg.is_up() {
+                        session.relocations.move_at = Some(now);
+                        return;
+                    }
+                }
                 Stage::Agreed | Stage::Wanted { .. } => return,
             }
             if elsewhere {
@@ -398,7 +421,8 @@ impl Engine {
     pub(super) fn session_at(&self, server: ServerId, session: SessionId) -> Option<VirtualAddr> {
         let addr = *self.by_session.get(&session)?;
         let entry = self.entries.get(&addr)?;
-        (entry.session.home == Some(server)).then_some(addr)
+        let current = entry.session.home == Some(server) && entry.session.id() == session;
+        (current || entry.session.relocations.is_at(server, session)).then_some(addr)
     }
 
     /// Where a server is, as far as its name says.

@@ -13,6 +13,7 @@ use gimlet_proto::secret::{Credentials, RelaySecret, SessionId};
 use gimlet_proto::traversal::{Agent, Config, Family, Role, SocketId};
 
 use super::leg::Leg;
+use super::relocation::Relocations;
 use crate::control::ServerId;
 use crate::peer::Peer;
 
@@ -44,6 +45,8 @@ pub(super) struct Session {
     pub(super) introduction: Introduction,
     /// The server of the relay session: where the introduction was asked for, or came from.
     pub(super) home: Option<ServerId>,
+    /// Where the relay session goes, or was.
+    pub(super) relocations: Relocations,
     /// Servers where the peer was not found since it was last agreed on anything.
     pub(super) absent: BTreeSet<ServerId>,
     /// Ours.
@@ -86,6 +89,7 @@ impl Session {
                 attempt: 0,
             },
             home: None,
+            relocations: Relocations::default(),
             absent: BTreeSet::new(),
             credentials,
             remote: None,
@@ -104,6 +108,27 @@ impl Session {
     /// The relay session's id now.
     pub(super) fn id(&self) -> SessionId {
         self.leg.session()
+    }
+
+    /// The server took a bind of one of our legs.
+    pub(super) fn handle_bound(&mut self, session: SessionId, counter: u64, now: Instant) {
+        self.leg.handle_bound(session, counter, now);
+        if let Some(to) = &mut self.relocations.current {
+            to.leg.handle_bound(session, counter, now);
+        }
+    }
+
+    /// A server says that it does not know one of our legs.
+    pub(super) fn handle_unknown(&mut self, session: SessionId, now: Instant) {
+        self.leg.handle_unknown(session, now);
+        if let Some(to) = &mut self.relocations.current {
+            to.leg.handle_unknown(session, now);
+        }
+    }
+
+    /// Gap between keep-alives.
+    pub(super) fn keepalive(&self) -> Duration {
+        self.keepalive
     }
 
     /// Takes a new relay session; the agent and its paths stay.
@@ -182,9 +207,9 @@ impl Session {
             Introduction::Asked { look_at, .. } => Some(look_at),
             Introduction::Wanted { .. } | Introduction::Agreed => None,
         };
-        [self.agent.poll_timeout(), self.leg.poll_timeout(), wanted]
-            .into_iter()
-            .flatten()
-            .min()
+        let (agent, leg) = (self.agent.poll_timeout(), self.leg.poll_timeout());
+        let (look, relocations) = (self.look_at(), self.relocations.poll_timeout());
+        let times = [agent, leg, wanted, look, relocations];
+        times.into_iter().flatten().min()
     }
 }
