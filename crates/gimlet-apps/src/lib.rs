@@ -5,15 +5,22 @@
 //! | [`echo`] | `gimlet/echo/1` | what is sent comes back: ping |
 //! | [`bench`](mod@bench) | `gimlet/bench/1` | throughput |
 //! | [`pipe`] | `gimlet/pipe/1` | bytes both ways |
+//! | [`forward`] | `gimlet/forward/1` | TCP, UDP and Unix sockets of another host |
 //! | [`chat`] | `gimlet/chat/1` | conversations |
+//! | [`topic`] | `gimlet/topic/1` | publish/subscribe |
+//! | [`code`] | `gimlet/code/1` | short codes: two who share a few words find each other |
 //!
 //! A [`Router`] answers several protocols on one endpoint. `docs/protocol.md` has the bytes of each.
 
 pub mod bench;
 pub mod chat;
+pub mod code;
 pub mod echo;
+pub mod forward;
 pub mod pipe;
+mod retry;
 mod router;
+pub mod topic;
 
 pub use router::Router;
 

@@ -22,7 +22,10 @@ use gimlet_proto::traversal::{Family, SocketId};
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
+mod numbers;
 mod resolve;
+
+pub use numbers::HeldNumber;
 
 use crate::builder::Builder;
 use crate::connection::Connection;

@@ -75,7 +75,7 @@ mod presence;
 pub use builder::Builder;
 pub use connection::{Connection, Timings};
 pub use control::{ServerRole, ServerStatus};
-pub use endpoint::{Endpoint, Listing, NetReport};
+pub use endpoint::{Endpoint, HeldNumber, Listing, NetReport};
 pub use error::{BindError, CloseReason, ConnectError, RequestError, ResolveError, SignInError};
 pub use event::{EndpointEvent, SignedIn, Transport};
 pub use network::Network;
@@ -98,7 +98,10 @@ pub use gimlet_proto::name::{Name, ParseNameError};
 pub use gimlet_proto::nat;
 pub use gimlet_proto::stats;
 pub use gimlet_proto::traversal::{Failure, Outcome, Reason, Stage, Strategy};
-pub use quinn::{ConnectionError, ReadDatagram, RecvStream, SendDatagramError, SendStream, VarInt};
+pub use quinn::{
+    ConnectionError, ReadDatagram, ReadError, ReadExactError, RecvStream, SendDatagramError, SendStream,
+    VarInt, WriteError,
+};
 
 /// The readme's example is a documentation test.
 #[cfg(doctest)]

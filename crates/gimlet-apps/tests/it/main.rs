@@ -2,5 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod code;
 mod router;
 mod support;
