@@ -1,6 +1,7 @@
 //! The workers as the bench sees them: started, given orders, gone when dropped.
 
 use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ use super::message::{Answer, Job, Order, Reading, Ready, Role, Sent, Threads};
 
 /// How long an order may take; the longest, a stream over the relay of a busy machine, needs a tenth.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long a process that has closed its output may take to end.
+const END: Duration = Duration::from_secs(5);
 
 /// Has glibc keep what is freed. With its default, send buffers are given back and faulted in again,
 /// 20,000 to 50,000 times a GiB with a pool of threads: by the luck of the heap's layout, which is
@@ -71,7 +75,7 @@ impl Worker {
     }
 
     /// Kills it and waits until it is gone, with its sockets.
-    pub(super) async fn kill(mut self) -> anyhow::Result<()> {
+    pub(super) async fn kill(&mut self) -> anyhow::Result<()> {
         Ok(self.child.kill().await?)
     }
 
@@ -105,6 +109,18 @@ impl Worker {
         }
     }
 
+    /// How its process ended.
+    async fn end(&mut self) -> String {
+        match timeout(END, self.child.wait()).await {
+            Ok(Ok(status)) => match status.signal() {
+                Some(9) => format!("{status}; the system does that when memory is short"),
+                _ => status.to_string(),
+            },
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "it still runs".to_owned(),
+        }
+    }
+
     async fn say(&mut self, what: &impl serde::Serialize) -> anyhow::Result<()> {
         let mut line = serde_json::to_vec(what)?;
         line.push(b'\n');
@@ -115,7 +131,9 @@ impl Worker {
     async fn hear(&mut self) -> anyhow::Result<Answer> {
         let line = timeout(PATIENCE, self.answers.next_line()).await;
         let line = line.with_context(|| format!("no answer in {} s", PATIENCE.as_secs()))??;
-        let line = line.context("the worker ended without a word")?;
+        let Some(line) = line else {
+            bail!("the worker ended without an answer: {}", self.end().await);
+        };
         match serde_json::from_str(&line)? {
             Answer::Failed(why) => bail!("the worker failed: {why}"),
             answer => Ok(answer),

@@ -203,6 +203,8 @@ pub(super) enum Order {
     Idle { sessions: usize },
     /// Close them.
     Close,
+    /// End as an operator ends a server; seconds that took.
+    Stop,
 }
 
 /// What a worker says.

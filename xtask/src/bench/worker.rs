@@ -58,8 +58,16 @@ fn work() -> anyhow::Result<()> {
     let (sender, mut orders) = mpsc::channel(1);
     std::thread::spawn(move || {
         for line in stdin().lock().lines() {
-            let order = line.map(|line| serde_json::from_str::<Order>(&line));
-            let Ok(Ok(order)) = order else { return };
+            let Ok(line) = line else { return };
+            let order = match serde_json::from_str::<Order>(&line) {
+                Ok(order) => order,
+                Err(error) => {
+                    let why = format!("an order can't be read: {error}: {line}");
+                    // Without a reader there is nobody to tell.
+                    let _ = say(&Answer::Failed(why));
+                    return;
+                }
+            };
             if sender.blocking_send(order).is_err() {
                 return;
             }
@@ -99,7 +107,7 @@ enum Post {
         _held: Box<dyn Send>,
     },
     /// A Gimlet server.
-    Server(gimlet_server::ServerHandle),
+    Server(server::Running),
     Forwarder(Forwarder),
     Flood(Flood),
     /// Dials the receiver at this server.
@@ -160,9 +168,9 @@ impl Post {
     }
 
     fn server(spot: Option<Spot>, ready: &mut Ready) -> anyhow::Result<Self> {
-        let (handle, addr, line) = server::start(spot)?;
-        (ready.addr, ready.line) = (Some(addr), Some(line));
-        Ok(Self::Server(handle))
+        let running = server::start(spot)?;
+        (ready.addr, ready.line) = (Some(running.addr), Some(running.line.clone()));
+        Ok(Self::Server(running))
     }
 
     async fn obey(&mut self, order: Order) -> anyhow::Result<Answer> {
@@ -183,6 +191,7 @@ impl Post {
                 crowd.pair(&peers).await?;
                 Answer::Paired
             }
+            (Self::Server(running), Order::Stop) => Answer::Took(running.stop().await?),
             (Self::Lanes(lanes), order) => return lanes.obey(order).await,
             (Self::Throng(throng), order) => return throng.obey(order).await,
             (_, order) => bail!("{order:?} is not for this worker"),
@@ -195,7 +204,7 @@ impl Post {
             cpu_s: cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9,
             memory: anonymous_memory()?,
             forwarded: match self {
-                Self::Server(handle) => handle.counters().relayed_bytes,
+                Self::Server(running) => running.handle.counters().relayed_bytes,
                 Self::Forwarder(forwarder) => forwarder.forwarded(),
                 _ => 0,
             },

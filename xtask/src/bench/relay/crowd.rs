@@ -1,28 +1,27 @@
-//! Peers by the thousand that do nothing, sign in, are introduced, and come back after a restart.
+//! Peers by the thousand that do nothing, sign in, are introduced, and come back after a restart; beside
+//! a bare quinn server that only holds as many connections.
+
+mod report;
+mod scene;
 
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{bail, ensure};
 use serde::Serialize;
 
 use super::suite::Plan;
-use crate::bench::crew::Worker;
-use crate::bench::figures::Spread;
-use crate::bench::message::{Answer, Meet, Met, Order, Role, Spot, Threads};
+use crate::bench::figures::{Figure, Spread};
+use crate::bench::message::{Role, Spot};
 use crate::bench::progress;
 use crate::workspace;
+pub(super) use report::print;
+use scene::Scene;
 
-/// Introductions at a time when it is to be as fast as it goes.
-const ABREAST: usize = 64;
-
-/// What a pace for the time of an introduction is, of the fastest.
-const EASY: f64 = 0.25;
-
-/// Peers signed in by one order, so that none takes longer than orders may on a busy machine.
+/// Peers signed in at one server before it is the other's turn: some seconds, so that both meet the
+/// same crowd of idle peers and the same machine.
 const PARTY: usize = 2500;
 
-/// Time for a server to be quiet after the last sign-in: acknowledgements, timers, freed memory.
+/// Time for a server to be quiet after something ended: acknowledgements, timers, freed memory.
 const SETTLE: Duration = Duration::from_secs(2);
 
 /// All of it.
@@ -31,12 +30,10 @@ pub(super) struct Crowd {
     pub(super) levels: Vec<Level>,
     /// Processor time of keep-alives at the last level, as a share of a core; and bare quinn's.
     pub(super) keep_alive: [f64; 2],
-    /// Sign-ins a second while the last level filled, and a bare server's handshakes.
-    pub(super) sign_ins: [f64; 2],
-    /// Processor time of one, milliseconds.
-    pub(super) sign_in_ms: [f64; 2],
+    pub(super) sign_ins: SignIns,
     pub(super) meetings: Meetings,
-    pub(super) storm: Storm,
+    /// A server that is killed, and one that is stopped.
+    pub(super) storms: [Storm; 2],
 }
 
 /// Bytes of memory that are the server's own, for each, with so many peers signed in.
@@ -48,6 +45,19 @@ pub(super) struct Level {
     pub(super) bare: f64,
     /// What a session, bound from both sides, adds.
     pub(super) session: f64,
+}
+
+/// Sign-ins while the last level filled, and a bare server's handshakes.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct SignIns {
+    /// A second, of each party.
+    pub(super) per_s: [Figure; 2],
+    /// Of one party over that of its neighbour.
+    pub(super) ratio: Figure,
+    /// Processor time of the server for one, milliseconds.
+    pub(super) server_ms: [f64; 2],
+    /// And of the peers, which share the machine.
+    pub(super) peers_ms: [f64; 2],
 }
 
 /// Introductions.
@@ -72,24 +82,36 @@ pub(super) struct Times {
     pub(super) max: f64,
 }
 
-/// A server that is killed and comes back.
+/// How a server goes away before it comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Away {
+    /// Without a word.
+    Killed,
+    /// As an operator stops it.
+    Stopped,
+}
+
+impl Away {
+    /// In tables and targets.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Killed => "killed",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// A crowd that comes back after a restart.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct Storm {
+    pub(super) away: Away,
     pub(super) peers: usize,
     pub(super) back: usize,
     /// Seconds from the new server's start to a peer's sign-in.
     pub(super) seconds: Spread,
     /// Processor time of the server for all of it.
     pub(super) cpu_s: f64,
-}
-
-/// A server and its peers.
-struct Scene {
-    server: Worker,
-    throng: Worker,
-    /// Memory before anybody came but one.
-    bare: f64,
-    peers: usize,
 }
 
 /// Measures a Gimlet server, and a bare one beside it.
@@ -101,158 +123,100 @@ pub(super) async fn measure(plan: &Plan, folder: &Path) -> anyhow::Result<Crowd>
         Role::ServerAt(Spot { listen, state })
     };
     let any = ([127, 0, 0, 1], 0).into();
-    let mut gimlet = Scene::open(spot(any), false).await?;
-    let mut bare = Scene::open(Role::BareServer, true).await?;
+    let gimlet = Scene::open(spot(any), false).await?;
+    let bare = Scene::open(Role::BareServer, true).await?;
+    let mut scenes = [gimlet, bare];
     let mut levels = Vec::new();
-    let (mut sign_ins, mut sign_in_ms) = ([0.0; 2], [0.0; 2]);
+    let mut parties = Vec::new();
     for &peers in &plan.levels {
         progress(format_args!("{peers} idle peers"));
-        let mut each = [0.0; 2];
-        for (index, scene) in [&mut gimlet, &mut bare].into_iter().enumerate() {
-            (sign_ins[index], sign_in_ms[index]) = scene.fill(peers).await?;
-            each[index] = scene.memory().await? / peers as f64;
-        }
+        parties = fill(&mut scenes, peers).await?;
+        tokio::time::sleep(SETTLE).await;
+        let [gimlet, bare] = &mut scenes;
         let before = gimlet.memory().await?;
-        let sessions = peers / 2;
-        gimlet.throng.done(Order::Idle { sessions }).await?;
-        let session = (gimlet.memory().await? - before) / sessions as f64;
-        gimlet.throng.done(Order::Close).await?;
-        levels.push(Level {
+        let level = Level {
             peers,
-            peer: each[0],
-            bare: each[1],
-            session,
-        });
+            peer: before / peers as f64,
+            bare: bare.memory().await? / peers as f64,
+            session: gimlet.sessions(peers / 2).await?,
+        };
+        levels.push(level);
     }
     progress("keep-alives");
-    let keep_alive = [
-        gimlet.idle(plan.idle_s).await?,
-        bare.idle(plan.idle_s).await?,
-    ];
+    let keep_alive = idle(&mut scenes, plan.idle_s).await?;
+    let [mut gimlet, bare] = scenes;
     drop(bare);
     progress("introductions");
     let meetings = gimlet.meet(plan).await?;
-    progress("a restart");
     let listen = gimlet.server.addr()?;
-    let storm = gimlet.restart(spot(listen)).await?;
+    progress("a kill and a restart");
+    let killed = gimlet.restart(Away::Killed, spot(listen)).await?;
+    tokio::time::sleep(SETTLE).await;
+    progress("a stop and a restart");
+    let stopped = gimlet.restart(Away::Stopped, spot(listen)).await?;
     Ok(Crowd {
         levels,
         keep_alive,
-        sign_ins,
-        sign_in_ms,
+        sign_ins: sign_ins(&parties),
         meetings,
-        storm,
+        storms: [killed, stopped],
     })
 }
 
-impl Scene {
-    async fn open(role: Role, bare: bool) -> anyhow::Result<Self> {
-        let server = Worker::start(Threads::Two, role).await?;
-        let role = Role::Throng {
-            server: server.line()?,
-            bare,
-        };
-        let mut scene = Self {
-            throng: Worker::start(Threads::Two, role).await?,
-            server,
-            bare: 0.0,
-            peers: 0,
-        };
-        // What a process needs for any is not counted to the others.
-        scene.fill(1).await?;
-        scene.bare = scene.server.read().await?.memory as f64;
-        Ok(scene)
-    }
+/// What signing one party in came to.
+#[derive(Debug, Clone, Copy)]
+struct Party {
+    per_s: f64,
+    server_ms: f64,
+    peers_ms: f64,
+}
 
-    /// Signs peers in until there are so many; how many a second, and milliseconds of the server's
-    /// processor time for each.
-    async fn fill(&mut self, peers: usize) -> anyhow::Result<(f64, f64)> {
-        let total = peers - self.peers;
-        let before = self.server.read().await?.cpu_s;
-        let (mut left, mut seconds) = (total, 0.0);
-        while left > 0 {
-            let count = left.min(PARTY);
-            match self.throng.ask(Order::SignIn { count }).await? {
-                Answer::Took(took) => seconds += took,
-                other => bail!("a worker told to sign in said {other:?}"),
+/// Signs peers in at both, party by party in turn, until there are so many at each.
+async fn fill(scenes: &mut [Scene; 2], peers: usize) -> anyhow::Result<Vec<[Party; 2]>> {
+    let [gimlet, bare] = scenes;
+    let mut parties = Vec::new();
+    while gimlet.peers < peers {
+        let count = PARTY.min(peers - gimlet.peers);
+        // Whoever is second meets a larger crowd on the machine.
+        parties.push(match parties.len() % 2 {
+            0 => [gimlet.gather(count).await?, bare.gather(count).await?],
+            _ => {
+                let second = bare.gather(count).await?;
+                [gimlet.gather(count).await?, second]
             }
-            left -= count;
-        }
-        let cpu_s = self.server.read().await?.cpu_s - before;
-        self.peers = peers;
-        Ok((total as f64 / seconds, cpu_s * 1e3 / total as f64))
+        });
     }
+    Ok(parties)
+}
 
-    /// Bytes more than when it was empty.
-    async fn memory(&mut self) -> anyhow::Result<f64> {
-        tokio::time::sleep(SETTLE).await;
-        Ok(self.server.read().await?.memory as f64 - self.bare)
-    }
-
-    /// Share of a core that doing nothing takes.
-    async fn idle(&mut self, seconds: f64) -> anyhow::Result<f64> {
-        let before = self.server.read().await?.cpu_s;
-        tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
-        Ok((self.server.read().await?.cpu_s - before) / seconds)
-    }
-
-    async fn meet(&mut self, plan: &Plan) -> anyhow::Result<Meetings> {
-        let abreast = ABREAST.min(self.peers / 2);
-        let mut meet = async |gap_s| {
-            let order = Meet {
-                abreast,
-                gap_s,
-                seconds: plan.meet_s,
-            };
-            match self.throng.ask(Order::Meet(order)).await? {
-                Answer::Met(met) => Ok(met),
-                other => bail!("a worker told to introduce said {other:?}"),
-            }
-        };
-        let per_s = |met: &Met| met.times.len() as f64 / met.seconds;
-        let before = self.server.read().await?.cpu_s;
-        let fast: Met = meet(0.0).await?;
-        let cpu_s = self.server.read().await?.cpu_s - before;
-        let gap_s = abreast as f64 / (per_s(&fast) * EASY);
-        let easy = meet(gap_s).await?;
-        Ok(Meetings {
-            per_s: per_s(&fast),
-            cpu_ms: cpu_s * 1e3 / fast.times.len() as f64,
-            flat_out: times(fast.times.clone())?,
-            easy_per_s: per_s(&easy),
-            easy: times(easy.times)?,
+fn sign_ins(parties: &[[Party; 2]]) -> SignIns {
+    let nothing = Figure {
+        median: f64::NAN,
+        low: f64::NAN,
+        high: f64::NAN,
+    };
+    let both = |of: &dyn Fn(&Party) -> f64| {
+        [0, 1].map(|side| {
+            let values = parties.iter().map(|party| of(&party[side]));
+            Figure::of(values).unwrap_or(nothing)
         })
-    }
-
-    /// Kills the server and starts it again as `role`.
-    async fn restart(mut self, role: Role) -> anyhow::Result<Storm> {
-        self.server.kill().await?;
-        let mut server = Worker::start(Threads::Two, role).await?;
-        let since = crate::bench::worker::monotonic_s();
-        let back = match self.throng.ask(Order::Back { since }).await? {
-            Answer::Times(times) => times,
-            other => bail!("a worker asked who is back said {other:?}"),
-        };
-        let seconds = Spread::of(back.iter().copied());
-        let Some(seconds) = seconds else {
-            bail!("nobody came back after the restart");
-        };
-        Ok(Storm {
-            peers: self.peers,
-            back: back.len(),
-            seconds,
-            cpu_s: server.read().await?.cpu_s,
-        })
+    };
+    let ratios = parties.iter().map(|[ours, bare]| ours.per_s / bare.per_s);
+    SignIns {
+        per_s: both(&|party| party.per_s),
+        ratio: Figure::of(ratios).unwrap_or(nothing),
+        server_ms: both(&|party| party.server_ms).map(|figure| figure.median),
+        peers_ms: both(&|party| party.peers_ms).map(|figure| figure.median),
     }
 }
 
-fn times(mut times: Vec<f64>) -> anyhow::Result<Times> {
-    ensure!(!times.is_empty(), "no introduction came about");
-    times.sort_by(f64::total_cmp);
-    let at = |share: f64| times[(share * (times.len() - 1) as f64).round() as usize];
-    Ok(Times {
-        p50: at(0.5),
-        p99: at(0.99),
-        max: at(1.0),
-    })
+/// Share of a core that doing nothing takes each server, at the same time.
+async fn idle(scenes: &mut [Scene; 2], seconds: f64) -> anyhow::Result<[f64; 2]> {
+    // The last level's sessions were closed just before.
+    tokio::time::sleep(SETTLE).await;
+    let [gimlet, bare] = scenes;
+    let before = [gimlet.cpu_s().await?, bare.cpu_s().await?];
+    tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+    let after = [gimlet.cpu_s().await?, bare.cpu_s().await?];
+    Ok([0, 1].map(|side| (after[side] - before[side]) / seconds))
 }

@@ -7,15 +7,13 @@ use anstyle::Style;
 use anyhow::Context;
 use serde::Serialize;
 
-use super::crowd::{Crowd, Times};
+use super::crowd::{self, Crowd};
 use super::fairness::Fairness;
 use super::forwarding::Case;
 use super::targets;
 use crate::bench::machine::Machine;
 use crate::bench::report::{Target, heading, print_targets};
 use crate::term::{BAD, Column, DIM, GOOD, HEAD, paint, row};
-
-const KIB: f64 = 1024.0;
 
 /// Collects the parts and prints each as it comes.
 #[derive(Debug, Serialize)]
@@ -28,18 +26,21 @@ pub(super) struct Report {
     targets: Vec<Target>,
 }
 
-const fn text(width: usize) -> Column {
+/// A column of words.
+pub(super) const fn text(width: usize) -> Column {
     Column {
         width,
         right: false,
     }
 }
 
-const fn number(width: usize) -> Column {
+/// A column of figures.
+pub(super) const fn number(width: usize) -> Column {
     Column { width, right: true }
 }
 
-fn print<const N: usize>(columns: &[Column; N], style: Style, cells: [String; N]) {
+/// Prints one line of a table.
+pub(super) fn row_of<const N: usize>(columns: &[Column; N], style: Style, cells: [String; N]) {
     anstream::println!("{}", row(columns, &cells.map(|cell| (style, cell))));
 }
 
@@ -82,7 +83,7 @@ impl Report {
                 "/Gimlet",
             ];
             let [cpu, packets, share, copier, gimlet] = titles.map(str::to_owned);
-            print(&COLUMNS, HEAD, [title, cpu, packets, share, copier, gimlet]);
+            row_of(&COLUMNS, HEAD, [title, cpu, packets, share, copier, gimlet]);
             for line in &case.lines {
                 let cells = [
                     line.kind.label().to_owned(),
@@ -92,7 +93,7 @@ impl Report {
                     format!("{:.2}", line.over_copier.median),
                     format!("{:.2}", line.over_gimlet.median),
                 ];
-                print(&COLUMNS, Style::new(), cells);
+                row_of(&COLUMNS, Style::new(), cells);
             }
         }
         self.targets.extend(targets::forwarding(&cases));
@@ -104,7 +105,7 @@ impl Report {
         const COLUMNS: [Column; 4] = [text(20), number(12), number(24), number(10)];
         heading("20 sessions, one sends 20 times as much as each other");
         let titles = ["", "Jain's index", "worst of its fair share", "came out"];
-        print(&COLUMNS, HEAD, titles.map(str::to_owned));
+        row_of(&COLUMNS, HEAD, titles.map(str::to_owned));
         for line in &fairness {
             let cells = [
                 line.kind.label().to_owned(),
@@ -112,7 +113,7 @@ impl Report {
                 format!("{:.0} %", line.worst.median * 100.0),
                 format!("{:.0} %", line.share.median * 100.0),
             ];
-            print(&COLUMNS, Style::new(), cells);
+            row_of(&COLUMNS, Style::new(), cells);
         }
         self.targets.extend(targets::fairness(&fairness));
         self.fairness = fairness;
@@ -120,8 +121,7 @@ impl Report {
 
     /// Takes the peers.
     pub(super) fn crowd(&mut self, crowd: Crowd) {
-        memory(&crowd);
-        peers(&crowd);
+        crowd::print(&crowd);
         self.targets.extend(targets::crowd(&crowd));
         self.crowd = Some(crowd);
     }
@@ -142,72 +142,4 @@ impl Report {
         anstream::println!("{}", paint(style, text));
         Ok(missed == 0)
     }
-}
-
-fn memory(crowd: &Crowd) {
-    const COLUMNS: [Column; 5] = [number(8), number(14), number(12), number(8), number(20)];
-    heading("memory while idle, KiB");
-    let titles = [
-        "peers",
-        "signed-in peer",
-        "bare quinn",
-        "ratio",
-        "session, besides",
-    ];
-    print(&COLUMNS, HEAD, titles.map(str::to_owned));
-    for level in &crowd.levels {
-        let cells = [
-            level.peers.to_string(),
-            format!("{:.1}", level.peer / KIB),
-            format!("{:.1}", level.bare / KIB),
-            format!("{:.2}", level.peer / level.bare),
-            format!("{:.2}", level.session / KIB),
-        ];
-        print(&COLUMNS, Style::new(), cells);
-    }
-}
-
-fn peers(crowd: &Crowd) {
-    const COLUMNS: [Column; 3] = [text(44), number(12), number(12)];
-    heading("peers that come and stay");
-    print(
-        &COLUMNS,
-        HEAD,
-        ["", "Gimlet", "bare quinn"].map(str::to_owned),
-    );
-    let both = |what: &str, [gimlet, bare]: [f64; 2], digits: usize| {
-        let cells = [
-            what.to_owned(),
-            format!("{gimlet:.digits$}"),
-            format!("{bare:.digits$}"),
-        ];
-        print(&COLUMNS, Style::new(), cells);
-    };
-    both("sign-ins (bare: handshakes) a second", crowd.sign_ins, 0);
-    both("server's CPU for one, ms", crowd.sign_in_ms, 2);
-    let percent = crowd.keep_alive.map(|share| share * 100.0);
-    both("keep-alives, % of a core", percent, 1);
-    let meetings = &crowd.meetings;
-    let spread = |t: &Times| format!("p50 {:.1}, p99 {:.1}, max {:.1} ms", t.p50, t.p99, t.max);
-    anstream::println!(
-        "introductions: {:.0}/s flat out, {:.2} ms of CPU each, {}",
-        meetings.per_s,
-        meetings.cpu_ms,
-        spread(&meetings.flat_out)
-    );
-    anstream::println!(
-        "               {:.0}/s at ease, {}",
-        meetings.easy_per_s,
-        spread(&meetings.easy)
-    );
-    let storm = &crowd.storm;
-    anstream::println!(
-        "restart: {} of {} back, p50 {:.1} s, p95 {:.1} s, last {:.1} s; {:.1} s of CPU",
-        storm.back,
-        storm.peers,
-        storm.seconds.p50,
-        storm.seconds.p95,
-        storm.seconds.max,
-        storm.cpu_s
-    );
 }

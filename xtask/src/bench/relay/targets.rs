@@ -14,6 +14,8 @@ const COTURN_OVER: Limit = Limit::AtLeast(5.0);
 const JAIN: Limit = Limit::AtLeast(0.95);
 /// Memory of an idle peer over that of an idle connection of bare quinn.
 const OVER_BARE: Limit = Limit::AtMost(1.15);
+/// Sign-ins over a bare server's handshakes.
+const SIGN_INS: Limit = Limit::AtLeast(0.6);
 /// Of a core, for the keep-alives of all peers.
 const KEEP_ALIVE: Limit = Limit::AtMost(15.0);
 /// Until the last peer is back after a restart.
@@ -55,15 +57,20 @@ pub(super) fn fairness(fairness: &[Fairness]) -> Option<Target> {
 /// At the highest level.
 pub(super) fn crowd(crowd: &Crowd) -> Vec<Target> {
     let ratio = crowd.levels.last().map_or(f64::NAN, |l| l.peer / l.bare);
-    let storm = &crowd.storm;
-    let last = match storm.back == storm.peers {
-        true => storm.seconds.max,
-        false => f64::INFINITY,
-    };
     let keep_alive = crowd.keep_alive[0] * 100.0;
-    vec![
+    let sign_ins = crowd.sign_ins.ratio.median;
+    let mut targets = vec![
         Target::new("memory of a peer / bare quinn", ratio, "x", OVER_BARE),
+        Target::new("sign-ins / bare handshakes", sign_ins, "x", SIGN_INS),
         Target::new("keep-alives of all", keep_alive, "%", KEEP_ALIVE),
-        Target::new("restart, the last is back", last, "s", STORM),
-    ]
+    ];
+    targets.extend(crowd.storms.iter().map(|storm| {
+        let last = match storm.back == storm.peers {
+            true => storm.seconds.max,
+            false => f64::INFINITY,
+        };
+        let what = format!("server {}, the last is back", storm.away.label());
+        Target::new(what, last, "s", STORM)
+    }));
+    targets
 }

@@ -100,7 +100,9 @@ impl Throng {
         }
         self.members.append(&mut newcomers);
         let times = self.back(0.0).await;
-        ensure!(times.len() == self.members.len(), "not all could sign in");
+        let (came, all) = (times.len(), self.members.len());
+        let seconds = PATIENCE.as_secs();
+        ensure!(came == all, "{came} of {all} signed in within {seconds} s");
         Ok(times.iter().copied().fold(0.0, f64::max) - started)
     }
 
