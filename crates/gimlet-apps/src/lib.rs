@@ -15,11 +15,13 @@
 pub mod bench;
 pub mod chat;
 pub mod code;
+pub mod contacts;
 pub mod echo;
 pub mod forward;
 pub mod pipe;
 mod retry;
 mod router;
+pub mod socks;
 pub mod topic;
 
 pub use router::Router;
