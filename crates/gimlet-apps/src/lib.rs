@@ -17,6 +17,8 @@ pub mod chat;
 pub mod code;
 pub mod contacts;
 pub mod echo;
+#[cfg(files_wip)]
+pub mod files;
 pub mod forward;
 pub mod pipe;
 mod retry;

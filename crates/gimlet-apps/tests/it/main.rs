@@ -3,5 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod code;
+mod forward;
 mod router;
 mod support;
+mod topic;
