@@ -4,7 +4,7 @@
 //! phone. The number leads to the offering key at the server ([`Endpoint::hold_number`]); the words stay
 //! between the two. The *claimant* connects to that key and both prove to know the words by SPAKE2
 //! (Ed25519 group), with a confirmation bound to both ids and to the TLS session. From then on each
-//! knows the other's key for sure, and may keep it as a contact.
+//! knows the other's key for sure, and may keep it as a [contact](crate::contacts).
 //!
 //! The claimant opens one bidirectional stream:
 //!
@@ -71,9 +71,10 @@ fn binding(endpoint: &Endpoint, connection: &Connection) -> Option<Binding> {
     context.extend_from_slice(claimant.as_bytes());
     context.extend_from_slice(offerer.as_bytes());
     let mut exporter = [0; 32];
-    let exported = connection
-        .quic()
-        .export_keying_material(&mut exporter, b"gimlet code 1", &context);
+    let exported =
+        connection
+            .quic()
+            .export_keying_material(&mut exporter, b"gimlet code 1", &context);
     exported.ok().map(|()| Binding {
         claimant,
         offerer,

@@ -181,7 +181,8 @@ async fn what_is_no_share_spends_no_code() {
         let (mut send, _recv) = connection.open_bi().await.unwrap();
         send.write_all(b"A").await.unwrap();
         drop((send, connection));
-        let (claimed, _met) = tokio::join!(claim(&bob, offer.code()), met(&mut offer));
+        let code = offer.code().clone();
+        let (claimed, _met) = tokio::join!(claim(&bob, &code), met(&mut offer));
         assert!(claimed.is_ok(), "{claimed:?}");
     })
     .await;
