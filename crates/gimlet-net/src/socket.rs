@@ -10,6 +10,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// Kernel buffer asked for each way: some 20 ms at 3 Gbit/s. The system may give less.
 const KERNEL_BUFFER: usize = 8 << 20;
 
+/// Of a socket for one sender, which has nobody's bursts to take but that one's.
+#[cfg(target_os = "linux")]
+const ASIDE_BUFFER: usize = 2 << 20;
+
 /// Binds a UDP socket. An unspecified IPv6 address takes IPv4 as well if `dual_stack`.
 ///
 /// # Errors
@@ -44,9 +48,10 @@ pub fn bind_shards(
     let first = open(addr, dual_stack)?;
     first.bind(&addr.into())?;
     let mut sockets = vec![first];
+    // After it was bound: so it took a port that nobody shares, and shares it from now on, be it with
+    // nothing but what `bind_aside` binds.
     #[cfg(target_os = "linux")]
-    if count > 1 {
-        // After it was bound: so it took a port that nobody shares, and shares it from now on.
+    {
         sockets[0].set_reuse_port(true)?;
         let here = sockets[0].local_addr()?;
         for _ in 1..count {
@@ -59,6 +64,34 @@ pub fn bind_shards(
     let wrapped = sockets.into_iter();
     let wrapped = wrapped.map(|socket| TokioRuntime.wrap_udp_socket(socket.into()));
     wrapped.collect()
+}
+
+/// Binds one more socket to the address of [`bind_shards`], for what comes from `peer` alone: a receive buffer that
+/// only `peer` can fill. `here` is of the same family as the sockets there, with the address that `peer` sends to.
+///
+/// # Errors
+///
+/// What the system says; [`io::ErrorKind::Unsupported`] on systems other than Linux.
+///
+/// # Panics
+///
+/// Outside a tokio runtime.
+pub fn bind_aside(here: SocketAddr, peer: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+    #[cfg(target_os = "linux")]
+    {
+        let socket = open(here, true)?;
+        socket.set_recv_buffer_size(ASIDE_BUFFER)?;
+        socket.set_reuse_port(true)?;
+        // Between these two it gets what comes from others too, for a microsecond.
+        socket.bind(&here.into())?;
+        socket.connect(&peer.into())?;
+        TokioRuntime.wrap_udp_socket(socket.into())
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (here, peer);
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 fn open(addr: SocketAddr, dual_stack: bool) -> io::Result<Socket> {
@@ -115,6 +148,35 @@ mod tests {
         for count in [1, 2] {
             let error = bind_shards(here, false, count).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_socket_aside_gets_what_its_peer_sends_and_nothing_else() {
+        for (listen, mapped) in [("127.0.0.1:0", false), ("[::]:0", true)] {
+            let Ok(shards) = bind_shards(listen.parse().unwrap(), true, 2) else {
+                panic!("{listen}: not even loopback");
+            };
+            let port = shards[0].local_addr().unwrap().port();
+            let on_wire = std::net::Ipv4Addr::LOCALHOST;
+            let seen = |ip: std::net::Ipv4Addr| match mapped {
+                true => ip.to_ipv6_mapped().into(),
+                false => std::net::IpAddr::from(ip),
+            };
+            let bind = || std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            let (loud, other) = (bind(), bind());
+            let peer = SocketAddr::new(seen(on_wire), loud.local_addr().unwrap().port());
+            let aside = bind_aside(SocketAddr::new(seen(on_wire), port), peer).unwrap();
+            other.send_to(b"other", (on_wire, port)).unwrap();
+            loud.send_to(b"loud", (on_wire, port)).unwrap();
+            let mut buffer = [0; 64];
+            let mut meta = [quinn::udp::RecvMeta::default()];
+            let mut bufs = [io::IoSliceMut::new(&mut buffer)];
+            let received =
+                std::future::poll_fn(|cx| aside.poll_recv(cx, &mut bufs, &mut meta)).await;
+            assert_eq!(received.unwrap(), 1);
+            assert_eq!((meta[0].addr, &buffer[..meta[0].len]), (peer, &b"loud"[..]));
         }
     }
 }

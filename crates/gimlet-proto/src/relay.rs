@@ -36,6 +36,7 @@
 mod controls;
 pub mod fair;
 mod flow;
+mod heavy;
 pub mod held;
 mod interface;
 mod lane;
@@ -44,6 +45,7 @@ mod meter;
 pub mod runs;
 mod seeded;
 mod session;
+pub mod turns;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;

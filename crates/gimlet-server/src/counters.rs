@@ -49,7 +49,8 @@ counters! {
     relay_unknown,
     /// Frames dropped.
     relay_dropped,
-    /// Relay data frames dropped for being over a limit, or over their session's share.
+    /// Relay data frames dropped for being over a limit, or over their session's share; what the system dropped
+    /// from a heavy sender's own socket counts once a batch.
     relay_throttled,
     /// QUIC datagrams handed to quinn.
     quic_received,
@@ -61,6 +62,8 @@ counters! {
     send_failed,
     /// Datagrams that the system dropped because the main port was not read in time. Only on Linux.
     receive_overflowed,
+    /// Sockets opened for single heavy senders.
+    annexes,
     /// Receive calls that failed.
     receive_failed,
     /// Handshakes begun.

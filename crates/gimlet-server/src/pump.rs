@@ -3,15 +3,18 @@
 //! The system spreads senders over the sockets (`SO_REUSEPORT`), so each core works on its own share. The
 //! first pump, this one, owns the relay as well; the others are [`Follower`]s. Every pump has a *lane*,
 //! its own copy of where the sides of each session are, so that data is judged and sent on where it
-//! arrives, without a lock and from the buffer it was received in. What takes more than that (bind frames,
+//! arrives, without a lock and from the buffer it was received in. A sender that would fill the shared
+//! socket gets one of its own ([`Annexes`]). What takes more than that (bind frames,
 //! strangers, STUN) the followers hand to this one; QUIC goes from all of them into quinn's queue.
 //!
 //! Forwarding happens here and in no other task, so handshakes and lists never hold it up. What the control
 //! task decides arrives as commands.
 
+mod annexes;
 mod aside;
 mod follower;
 mod inlet;
+mod losses;
 mod outlet;
 #[cfg(target_os = "linux")]
 pub(crate) mod overflow;
@@ -33,10 +36,12 @@ use tokio::time;
 use crate::counters::Counters;
 use crate::quic_socket::Inbox;
 use crate::responder::Responder;
+pub(crate) use annexes::Annexes;
 pub(crate) use aside::{Asides, asides};
 pub(crate) use follower::Follower;
 pub(crate) use inlet::Failures;
 use inlet::Inlet;
+pub(crate) use losses::Losses;
 pub(crate) use outlet::Outlet;
 use plan::Plan;
 use shard::{Origin, Shard, Wants};
@@ -52,6 +57,7 @@ const ASIDES: usize = 64;
 /// What the first pump works with.
 pub(crate) struct Pump {
     pub(crate) socket: Arc<dyn AsyncUdpSocket>,
+    pub(crate) annexes: Annexes,
     pub(crate) quic: Inbox,
     pub(crate) relay: Relay,
     pub(crate) commands: mpsc::Receiver<Command>,
@@ -90,7 +96,7 @@ impl Pump {
                     Some(command) => self.relay.handle_command(command, now()),
                     None => return Ok(()),
                 },
-                received = inlet.receive(&self.socket) => match received {
+                received = inlet.receive(&self.socket, &mut self.annexes) => match received {
                     Ok(()) => {
                         failures = Failures::default();
                         self.take(&inlet, &mut shard, &mut plan, &mut outlet).await;
@@ -131,6 +137,8 @@ impl Pump {
             }
         }
         shard.end();
+        let (queue, metas) = (inlet.queue(), inlet.metas());
+        self.annexes.settle(queue, metas, &mut shard.lane, now);
     }
 
     /// What a lane leaves to the relay, and STUN. What is to be sent on is planned, if there is a plan.

@@ -30,7 +30,7 @@ use crate::door::Door;
 use crate::handle::ServerHandle;
 use crate::limits::Limits;
 use crate::names::NameFile;
-use crate::pump::{self, Follower, Pump};
+use crate::pump::{self, Annexes, Follower, Losses, Pump};
 use crate::quic_socket::QuicSocket;
 use crate::responder::{self, Responder};
 use crate::rounds::Rounds;
@@ -260,12 +260,16 @@ impl Server {
         }
         let relay = Relay::new(config.relay.clone(), rand::random(), now);
         let (hand, asides) = pump::asides();
+        let losses = Arc::new(Losses::default());
+        let real = self.is_real.then_some(self.local);
+        let annexes = || Annexes::new(real, losses.clone(), counters.clone());
         let mut followers = Vec::new();
         for socket in self.sockets.shards {
             let (told, updates) = mpsc::channel(pump::UPDATES);
             followers.push(told);
             let follower = Follower {
                 socket,
+                annexes: annexes(),
                 quic: quic.clone(),
                 lane: relay.lane(now),
                 updates,
@@ -276,10 +280,12 @@ impl Server {
         }
         #[cfg(target_os = "linux")]
         if self.is_real {
-            tasks.spawn(pump::overflow::watch(self.local.port(), counters.clone()));
+            let watch = pump::overflow::watch(self.local.port(), losses.clone(), counters.clone());
+            tasks.spawn(watch);
         }
         let pump = Pump {
             socket: self.sockets.main,
+            annexes: annexes(),
             quic,
             relay,
             commands: relay_commands,

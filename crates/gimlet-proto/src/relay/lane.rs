@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use super::fair::{Fair, Share};
 use super::flow::{Clock, Flow};
+use super::heavy::{Heavy, Use};
 use super::interface::{Action, Dropped};
 use super::limits::{Limits, ThrottleReason};
 use super::runs::Run;
@@ -28,6 +29,11 @@ pub struct Lane {
     /// One entry a session with two bound sides, which the relay bounds.
     routes: HashMap<SessionId, Route, Seeded>,
     fair: Fair,
+    heavy: Heavy,
+    /// Found heavy and not yet told. One is enough: who goes on is found again.
+    found: Option<(SocketAddr, SessionId)>,
+    /// Whether what comes now waited in the queue of all.
+    is_shared: bool,
     limits: Limits,
     /// Nothing is limited, as [`Limits::is_unlimited`].
     unlimited: bool,
@@ -39,11 +45,18 @@ struct Route {
     addresses: [SocketAddr; 2],
     flow: Arc<Flow>,
     share: Share,
+    uses: [Use; 2],
 }
 
 /// What a relay tells its lanes.
 #[derive(Debug, Clone)]
 pub struct Update(pub(super) Change);
+
+impl Route {
+    fn side(&self, source: SocketAddr) -> Option<usize> {
+        self.addresses.iter().position(|at| *at == source)
+    }
+}
 
 #[derive(Debug, Clone)]
 pub(super) enum Change {
@@ -62,6 +75,9 @@ impl Lane {
         Self {
             routes: HashMap::with_hasher(Seeded(seed)),
             fair: Fair::new(now),
+            heavy: Heavy::new(now),
+            found: None,
+            is_shared: true,
             unlimited: limits.is_unlimited(),
             limits,
             clock,
@@ -77,11 +93,14 @@ impl Lane {
                 flow,
             } => {
                 // A session that moves keeps its debts.
-                let share = self.routes.get(&session).map(|route| route.share);
+                let old = self.routes.get(&session);
+                let old = old.map(|route| (route.share, route.uses));
+                let (share, uses) = old.unwrap_or_default();
                 let route = Route {
                     addresses,
                     flow,
-                    share: share.unwrap_or_default(),
+                    share,
+                    uses,
                 };
                 self.routes.insert(session, route);
             }
@@ -99,15 +118,49 @@ impl Lane {
         }
     }
 
-    /// Notes a receive call: `dry` if it emptied the queue. An overloaded shard is one that never does,
-    /// and drops what is above its session's share (see [`fair`](super::fair)).
+    /// Notes a receive call on the queue of all: `dry` if it emptied it. An overloaded shard is one that never
+    /// does, and drops what is above its session's share (see [`fair`](super::fair)).
     pub fn received(&mut self, dry: bool, now: Instant) {
+        self.is_shared = true;
+        self.heavy.received(dry, now);
         self.fair.received(dry, now);
     }
 
+    /// Notes a receive call on the queue that one sender has for itself. What is in it is not judged by
+    /// what others send: it takes nothing from them.
+    pub fn received_own(&mut self) {
+        self.is_shared = false;
+    }
+
     /// Notes that the system has dropped what no shard read in time: overload, whatever the queue is like now.
-    pub fn overflowed(&mut self) {
+    pub fn overflowed(&mut self, now: Instant) {
+        self.heavy.overflowed(now);
         self.fair.overflowed();
+    }
+
+    /// Who sends so much into the queue of all that it should have one of its own, and in which session.
+    /// If that can't be, nothing is to be done.
+    pub fn poll_heavy(&mut self) -> Option<(SocketAddr, SessionId)> {
+        self.found.take()
+    }
+
+    /// Until when [`Turns`](super::turns::Turns) are to be held.
+    pub fn held_until(&self) -> Option<Instant> {
+        self.heavy.held_until()
+    }
+
+    /// How many send into the queue of all.
+    pub fn senders(&self) -> u64 {
+        self.heavy.senders()
+    }
+
+    /// Counts what the system dropped from the queue that this sender has for itself.
+    pub fn dropped(&self, source: SocketAddr, session: SessionId, bytes: u64) {
+        let route = self.routes.get(&session);
+        let from = route.and_then(|route| route.side(source));
+        if let Some((route, from)) = route.zip(from) {
+            route.flow.dropped(from, ThrottleReason::Share, bytes);
+        }
     }
 
     /// Judges a run of frames from `source`, if that can be done here; otherwise
@@ -123,7 +176,7 @@ impl Lane {
             return None;
         }
         let route = self.routes.get_mut(&frame.session)?;
-        let from = route.addresses.iter().position(|at| *at == source)?;
+        let from = route.side(source)?;
         let (packets, bytes) = (run.segments() as u64, run.bytes.len() as u64);
         let now = self.clock.nanos(now);
         route.flow.heard(from, now);
@@ -131,12 +184,18 @@ impl Lane {
             true => Ok(()),
             false => route.flow.draw(from, bytes, &self.limits, now),
         };
-        let passed = drawn.and_then(
-            |()| match self.fair.pass(&mut route.share, packets, bytes) {
+        let passed = drawn.and_then(|()| {
+            if !self.is_shared {
+                return Ok(());
+            }
+            if self.heavy.note(&mut route.uses[from], packets, bytes) {
+                self.found = Some((source, frame.session));
+            }
+            match self.fair.pass(&mut route.share, packets, bytes) {
                 true => Ok(()),
                 false => Err(ThrottleReason::Share),
-            },
-        );
+            }
+        });
         Some(match passed {
             Ok(()) => {
                 route.flow.carried(from, packets, bytes);

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use gimlet_net::path;
 use gimlet_proto::relay::runs::{Content, Run};
@@ -9,6 +10,7 @@ use gimlet_proto::relay::{Lane, Update};
 use quinn::AsyncUdpSocket;
 use tokio::sync::mpsc;
 
+use super::annexes::Annexes;
 use super::aside::Hand;
 use super::inlet::{Failures, Inlet};
 use super::now;
@@ -21,6 +23,7 @@ use crate::quic_socket::Inbox;
 /// What a follower works with.
 pub(crate) struct Follower {
     pub(crate) socket: Arc<dyn AsyncUdpSocket>,
+    pub(crate) annexes: Annexes,
     pub(crate) quic: Inbox,
     pub(crate) lane: Lane,
     pub(crate) updates: mpsc::Receiver<Update>,
@@ -45,10 +48,13 @@ impl Follower {
                     Some(update) => shard.lane.apply(update),
                     None => return Ok(()),
                 },
-                received = inlet.receive(&self.socket) => match received {
+                received = inlet.receive(&self.socket, &mut self.annexes) => match received {
                     Ok(()) => {
                         failures = Failures::default();
-                        take(&inlet, &mut shard, &mut plan, &self.hand, &self.counters);
+                        let at = now();
+                        take(&inlet, &mut shard, &mut plan, &self.hand, &self.counters, at);
+                        let (queue, metas) = (inlet.queue(), inlet.metas());
+                        self.annexes.settle(queue, metas, &mut shard.lane, at);
                         outlet.send_planned(&mut plan, &mut inlet).await;
                     }
                     Err(error) => failures.count(error, &self.counters)?,
@@ -58,8 +64,14 @@ impl Follower {
     }
 }
 
-fn take(inlet: &Inlet, shard: &mut Shard, plan: &mut Plan, hand: &Hand, counters: &Counters) {
-    let now = now();
+fn take(
+    inlet: &Inlet,
+    shard: &mut Shard,
+    plan: &mut Plan,
+    hand: &Hand,
+    counters: &Counters,
+    now: Instant,
+) {
     shard.begin(inlet, now);
     for batch in inlet.batches() {
         for (origin, run) in batch.runs() {

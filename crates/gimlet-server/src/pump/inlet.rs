@@ -2,11 +2,15 @@
 
 use std::io::{self, IoSliceMut};
 use std::sync::Arc;
+use std::task::Poll;
 
 use gimlet_proto::relay::runs::{Run, runs};
+use gimlet_proto::relay::turns::QueueId;
 use quinn::AsyncUdpSocket;
 use quinn::udp::{BATCH_SIZE, RecvMeta};
+use tokio::time;
 
+use super::annexes::Annexes;
 use super::shard::Origin;
 use crate::counters::Counters;
 
@@ -29,6 +33,7 @@ pub(super) struct Inlet {
     count: usize,
     offered: usize,
     is_dry: bool,
+    queue: Option<QueueId>,
 }
 
 impl Inlet {
@@ -39,27 +44,54 @@ impl Inlet {
             count: 0,
             offered: BATCH_SIZE,
             is_dry: true,
+            queue: None,
         }
     }
 
-    /// Receives what is there, or waits. Cancel safe.
-    pub(super) async fn receive(&mut self, socket: &Arc<dyn AsyncUdpSocket>) -> io::Result<()> {
+    /// Receives what is there, in the shared socket or an annex, or waits. Cancel safe.
+    pub(super) async fn receive(
+        &mut self,
+        socket: &Arc<dyn AsyncUdpSocket>,
+        annexes: &mut Annexes,
+    ) -> io::Result<()> {
         let Self {
             memory,
             metas,
             count,
             offered,
             is_dry,
+            queue,
         } = self;
-        *count = 0;
-        *count = std::future::poll_fn(|cx| {
+        (*queue, *count) = (None, 0);
+        let again_at = annexes.held();
+        let receive = std::future::poll_fn(|cx| {
             let mut chunks = memory.chunks_mut(BUFFER);
             let mut buffers: [IoSliceMut<'_>; BATCH_SIZE] = std::array::from_fn(|_| {
                 IoSliceMut::new(chunks.next().expect("the memory is BATCH_SIZE buffers"))
             });
-            socket.poll_recv(cx, &mut buffers[..*offered], &mut metas[..*offered])
-        })
-        .await?;
+            let few = &mut buffers[..FULL_BUFFERS];
+            if let Poll::Ready((id, count)) = annexes.poll_owed(cx, few, metas) {
+                return Poll::Ready(Ok((Some(id), count)));
+            }
+            let shared = &mut buffers[..*offered];
+            if let Poll::Ready(count) = socket.poll_recv(cx, shared, &mut metas[..*offered]) {
+                return Poll::Ready(count.map(|count| (None, count)));
+            }
+            let few = &mut buffers[..FULL_BUFFERS];
+            let any = annexes.poll_any(cx, few, metas);
+            any.map(|(id, count)| Ok((Some(id), count)))
+        });
+        (*queue, *count) = match again_at {
+            None => receive.await?,
+            Some(at) => match time::timeout_at(at.into(), receive).await {
+                Ok(received) => received?,
+                // Nothing came; annexes are looked at next time.
+                Err(_) => return Ok(()),
+            },
+        };
+        if queue.is_some() {
+            return Ok(());
+        }
         *is_dry = *count < *offered;
         let bytes: usize = metas[..*count].iter().map(|meta| meta.len).sum();
         *offered = match bytes >= *count * WELL_FILLED {
@@ -69,7 +101,17 @@ impl Inlet {
         Ok(())
     }
 
-    /// Whether the last receive took all there was.
+    /// Whose queue it was that the last receive took from; `None` is that of all.
+    pub(super) fn queue(&self) -> Option<QueueId> {
+        self.queue
+    }
+
+    /// What the last receive says of each buffer.
+    pub(super) fn metas(&self) -> &[RecvMeta] {
+        &self.metas[..self.count]
+    }
+
+    /// Whether the last receive from the queue of all took all there was.
     pub(super) fn is_dry(&self) -> bool {
         self.is_dry
     }

@@ -61,9 +61,12 @@ impl Shard {
     pub(super) fn begin(&mut self, inlet: &Inlet, now: Instant) {
         let overflowed = self.counters.receive_overflowed.value();
         if std::mem::replace(&mut self.overflowed, overflowed) != overflowed {
-            self.lane.overflowed();
+            self.lane.overflowed(now);
         }
-        self.lane.received(inlet.is_dry(), now);
+        match inlet.queue() {
+            None => self.lane.received(inlet.is_dry(), now),
+            Some(_) => self.lane.received_own(),
+        }
     }
 
     /// All of it was looked at.
