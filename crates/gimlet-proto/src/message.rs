@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use bincode::{Decode, Encode};
 use serde::{Deserialize, Serialize};
@@ -496,6 +497,19 @@ pub struct DropNumber {
 pub struct Draining {
     /// Milliseconds until it closes.
     pub in_ms: u32,
+    /// Milliseconds over which its peers are to come back: as long as it takes to let them all in.
+    pub return_over_ms: u32,
+}
+
+impl Draining {
+    /// The longest that a server can keep its peers away with this.
+    pub const MAX_RETURN: Duration = Duration::from_secs(30);
+
+    /// How long a peer that draws `chance`, from 0 to 1, stays away.
+    pub fn pause(&self, chance: f64) -> Duration {
+        let over = Duration::from_millis(self.return_over_ms.into()).min(Self::MAX_RETURN);
+        over.mul_f64(chance.clamp(0.0, 1.0))
+    }
 }
 
 /// Relayed data was dropped for being too much. Sent to who sent it, every few seconds at most.

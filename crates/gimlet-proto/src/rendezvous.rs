@@ -283,10 +283,15 @@ impl Rendezvous {
     pub fn drain(&mut self, within: Duration) {
         self.draining = true;
         let in_ms = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
+        let peers = u32::try_from(self.online.len() + self.dialing.len()).unwrap_or(u32::MAX);
+        let return_over_ms = peers.saturating_mul(1000) / self.config.returns_per_s.max(1);
+        let notice = Draining {
+            in_ms,
+            return_over_ms,
+        };
         let dialing = self.dialing.iter().map(|(_, conn)| conn);
         for &conn in self.online.values().chain(dialing) {
-            let notice = Draining { in_ms }.into();
-            self.outputs.push_back(Output::Send(conn, notice));
+            self.outputs.push_back(Output::Send(conn, notice.into()));
         }
     }
 

@@ -13,6 +13,9 @@ use gimlet_proto::id::PeerId;
 use gimlet_proto::limit::Rate;
 use gimlet_proto::{relay, rendezvous};
 
+/// Peers that are to come back each second after a stop, for each core: half of what one signs in.
+const RETURNS_PER_CORE: u32 = 500;
+
 /// Who may sign in.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub enum Access {
@@ -104,7 +107,8 @@ pub struct Config {
     pub web_certificate: Option<(PathBuf, PathBuf)>,
     /// Who may sign in. Default [`Access::OwnToken`].
     pub access: Access,
-    /// Limits of the rendezvous. Its `access` and `stun_ports` are filled in from this page.
+    /// Limits of the rendezvous. Its `access` and `stun_ports` are filled in from this page; peers are to
+    /// come back 500 a second for each core.
     pub rendezvous: rendezvous::Config,
     /// Limits of the relay. Those of [`Limits`](crate::Limits) can be changed while it runs.
     pub relay: relay::Config,
@@ -136,6 +140,9 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let mut rendezvous = rendezvous::Config::new(rendezvous::Access::Open);
+        rendezvous.returns_per_s = RETURNS_PER_CORE.saturating_mul(cores as u32);
         Self {
             listen: (Ipv6Addr::UNSPECIFIED, ServerAddress::DEFAULT_PORT).into(),
             alt_port: AltPort::default(),
@@ -145,9 +152,9 @@ impl Default for Config {
             state: None,
             web_certificate: None,
             access: Access::default(),
-            rendezvous: rendezvous::Config::new(rendezvous::Access::Open),
+            rendezvous,
             relay: relay::Config::default(),
-            shards: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            shards: cores,
             max_connections: 55_000,
             max_half_open: 1024,
             handshakes: Rate::per_second(20, 100),

@@ -71,6 +71,9 @@ pub struct Config {
     /// Requests over the rate before the connection is closed. Default 1,000: an honest client
     /// that is told `Busy` slows down long before.
     pub max_excess: u32,
+    /// Peers that are to come back each second after the server was stopped. Default 1,000, what two cores
+    /// sign in with some to spare: of a faster crowd most are refused, and each refusal costs as well.
+    pub returns_per_s: u32,
     /// Limits on names.
     pub names: NameLimits,
 }
@@ -129,6 +132,7 @@ impl Config {
             max_pending_out: 16,
             requests: Rate::per_second(100, 400),
             max_excess: 1000,
+            returns_per_s: 1000,
             names: NameLimits::default(),
         }
     }

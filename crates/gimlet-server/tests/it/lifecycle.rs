@@ -16,7 +16,11 @@ async fn a_stopping_server_says_goodbye_within_a_second() {
     let mut client = Client::signed_in(&server, None).await;
     let began = Instant::now();
     let (stopped, ()) = tokio::join!(server.stop(), async {
-        assert_eq!(client.hear().await, Draining { in_ms: 250 }.into());
+        let notice = Draining {
+            in_ms: 250,
+            return_over_ms: 1,
+        };
+        assert_eq!(client.hear().await, notice.into());
         assert_eq!(client.closed().await, Some(CloseReason::ShuttingDown));
     });
     let () = stopped;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gimlet_proto::address::ServerAddress;
+use gimlet_proto::message::Draining;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -74,6 +75,7 @@ impl Link {
             wish: wishes,
             nudges,
             online: false,
+            draining: None,
         };
         tokio::spawn(task.run(addresses.to_vec()));
         Self {
@@ -119,6 +121,8 @@ pub(super) struct Task {
     pub(super) nudges: watch::Receiver<Nudges>,
     /// Whether the last session got as far as being signed in.
     pub(super) online: bool,
+    /// What the server said about its end.
+    pub(super) draining: Option<Draining>,
 }
 
 /// How a session or an attempt ended.
@@ -157,10 +161,14 @@ impl Task {
                 let _ = self.wish.wait_for(|wish| *wish == Wish::Stop).await;
                 break;
             }
+            let draining = self.draining.take();
             let wait = match (at_once, definite) {
                 (true, _) => Duration::ZERO,
                 (false, true) => DEFINITE_PAUSE,
-                (false, false) => jittered(pause),
+                (false, false) => {
+                    let returning = draining.map(|notice| notice.pause(rand::random()));
+                    jittered(pause) + returning.unwrap_or_default()
+                }
             };
             pause = (pause * 2).min(BACKOFF.1);
             tokio::select! {

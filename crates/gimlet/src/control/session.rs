@@ -247,6 +247,9 @@ impl Session<'_> {
     }
 
     async fn dispatch(&mut self, message: ToPeer) -> Result<(), End> {
+        if let ToPeer::Draining(notice) = &message {
+            self.task.draining = Some(*notice);
+        }
         let id = match &message {
             ToPeer::SignedIn(message) => Some(message.id),
             ToPeer::Failed(message) => Some(message.id),

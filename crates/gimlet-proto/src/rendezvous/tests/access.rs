@@ -246,9 +246,35 @@ fn a_draining_server_says_so_and_takes_nobody_in() {
     let conn = t.sign_in(1);
     t.sut.drain(Duration::from_millis(500));
     t.drain();
-    assert_eq!(t.heard(conn), [Draining { in_ms: 500 }.into()]);
+    let notice = Draining {
+        in_ms: 500,
+        return_over_ms: 1,
+    };
+    assert_eq!(t.heard(conn), [notice.into()]);
     let late = t.connect(2);
     assert_eq!(t.ask(late, sign_in()), failed(FailReason::ShuttingDown));
+}
+
+#[test]
+fn peers_of_a_draining_server_come_back_over_a_bounded_time() {
+    let mut config = Config::new(Access::Open);
+    config.returns_per_s = 1;
+    let mut t = Bench::new(config);
+    let [conn, _, _] = [1, 2, 3].map(|n| t.sign_in(n));
+    t.sut.drain(Duration::ZERO);
+    t.drain();
+    let notice = Draining {
+        in_ms: 0,
+        return_over_ms: 3000,
+    };
+    assert_eq!(t.heard(conn).pop(), Some(notice.into()));
+    assert_eq!(notice.pause(0.5), Duration::from_millis(1500));
+    let return_over_ms = u32::MAX;
+    let hostile = Draining {
+        return_over_ms,
+        ..notice
+    };
+    assert_eq!(hostile.pause(1.0), Draining::MAX_RETURN);
 }
 
 #[test]

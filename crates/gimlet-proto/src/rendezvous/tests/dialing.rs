@@ -111,7 +111,11 @@ fn a_session_that_only_dials_can_watch_and_is_told_of_the_drain() {
     assert_eq!(t.heard(conn), [presence(false), presence(true)]);
     t.sut.drain(Duration::from_millis(500));
     t.drain();
-    assert_eq!(t.heard(conn), [Draining { in_ms: 500 }.into()]);
+    let notice = Draining {
+        in_ms: 500,
+        return_over_ms: 2,
+    };
+    assert_eq!(t.heard(conn), [notice.into()]);
 }
 
 #[test]

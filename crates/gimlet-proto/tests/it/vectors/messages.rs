@@ -409,7 +409,15 @@ fn own_to_peer() -> Vec<Example<ToPeer>> {
             .into(),
             &["peer: 32 bytes b2", "online: no"],
         ),
-        ("draining", Draining { in_ms: 250 }.into(), &["in_ms: 250"]),
+        (
+            "draining",
+            Draining {
+                in_ms: 250,
+                return_over_ms: 20_000,
+            }
+            .into(),
+            &["in_ms: 250", "return_over_ms: 20000"],
+        ),
         (
             "coordinated",
             Coordinated {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
-use gimlet_proto::message::{ToPeer, ToServer};
+use gimlet_proto::message::{Draining, ToPeer, ToServer};
 use gimlet_proto::secret::SessionId;
 use quinn::{Endpoint, SendStream};
 use rustix::time::{ClockId, clock_gettime};
@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use super::super::client::{Account, say};
 use super::super::flood::{acceptance, introduction};
 
-/// Pauses between attempts: the first, doubled up to the last, less some by chance.
+/// Pauses between attempts: the first, doubled up to the last, half more or less by chance.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 
 /// Time for a handshake and the sign-in.
@@ -33,6 +33,8 @@ pub(super) struct Member {
     bare: bool,
     /// Microseconds of the monotonic clock when it last signed in.
     signed_in_us: AtomicU64,
+    /// What the server said about its end.
+    draining: Mutex<Option<Draining>>,
     sender: tokio::sync::Mutex<Option<SendStream>>,
     meeting: Mutex<HashMap<SessionId, oneshot::Sender<()>>>,
 }
@@ -45,6 +47,7 @@ impl Member {
             endpoint,
             bare,
             signed_in_us: AtomicU64::new(0),
+            draining: Mutex::default(),
             sender: Default::default(),
             meeting: Mutex::default(),
         }
@@ -66,8 +69,13 @@ impl Member {
             if self.signed_in_us.load(Ordering::Relaxed) != before {
                 pause = BACKOFF.0;
             }
-            let chance = RandomState::new().hash_one(0) as f64 / u64::MAX as f64;
-            sleep(pause.mul_f64(0.5 + chance / 2.0)).await;
+            let notice = self
+                .draining
+                .lock()
+                .ok()
+                .and_then(|mut notice| notice.take());
+            let returning = notice.map(|notice| notice.pause(chance()));
+            sleep(pause.mul_f64(0.5 + chance()) + returning.unwrap_or_default()).await;
             pause = (pause * 2).min(BACKOFF.1);
         }
     }
@@ -105,6 +113,11 @@ impl Member {
         entered();
         loop {
             let message = hearing.next().await?;
+            if let ToPeer::Draining(notice) = &message
+                && let Ok(mut draining) = self.draining.lock()
+            {
+                *draining = Some(*notice);
+            }
             if let ToPeer::Introduction(introduction) = &message {
                 self.say(acceptance(introduction.session)).await?;
             }
@@ -128,6 +141,11 @@ impl Member {
     fn meetings(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, oneshot::Sender<()>>> {
         self.meeting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// From 0 to 1.
+fn chance() -> f64 {
+    RandomState::new().hash_one(0) as f64 / u64::MAX as f64
 }
 
 /// Seconds of a clock that is the same in every process.
