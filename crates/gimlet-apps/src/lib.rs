@@ -6,6 +6,7 @@
 //! | [`bench`](mod@bench) | `gimlet/bench/1` | throughput |
 //! | [`pipe`] | `gimlet/pipe/1` | bytes both ways |
 //! | [`forward`] | `gimlet/forward/1` | TCP, UDP and Unix sockets of another host |
+//! | [`files`] | `gimlet/files/1` | files and folders |
 //! | [`chat`] | `gimlet/chat/1` | conversations |
 //! | [`topic`] | `gimlet/topic/1` | publish/subscribe |
 //! | [`code`] | `gimlet/code/1` | short codes: two who share a few words find each other |
@@ -17,7 +18,7 @@ pub mod chat;
 pub mod code;
 pub mod contacts;
 pub mod echo;
-#[cfg(files_wip)]
+#[cfg(unix)]
 pub mod files;
 pub mod forward;
 pub mod pipe;

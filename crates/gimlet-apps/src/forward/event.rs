@@ -31,6 +31,15 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// With whom.
+    pub fn peer(&self) -> PeerId {
+        match self {
+            Self::Opened(flow) | Self::Closed { flow, .. } => flow.peer,
+        }
+    }
+}
+
 /// One connection, or the datagrams of one sender.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flow {

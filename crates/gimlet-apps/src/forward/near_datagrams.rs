@@ -23,6 +23,10 @@ use super::table::Table;
 /// is one. A sender that comes later gets a new flow.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// Flows of one socket; the one that was silent longest makes room. Half of what a peer has, so that
+/// those which are ending don't keep new ones out.
+const MAX_USERS: usize = MAX_FLOWS / 2;
+
 /// Packets of a flow that may wait until it is open.
 const MAX_WAITING: usize = 64;
 
@@ -31,7 +35,7 @@ pub(super) const MAX_PACKET: usize = 65_535;
 
 /// Sorts what comes by sender, for ever.
 pub(super) async fn run(socket: Arc<UdpSocket>, link: Link, service: ServiceName) {
-    let mut flows: Table<SocketAddr, mpsc::Sender<Bytes>> = Table::new(MAX_FLOWS);
+    let mut flows: Table<SocketAddr, mpsc::Sender<Bytes>> = Table::new(MAX_USERS);
     let mut tasks = JoinSet::new();
     let mut buffer = vec![0; MAX_PACKET];
     loop {

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod code;
+#[cfg(unix)]
+mod files;
 mod forward;
 mod router;
 mod support;

@@ -1,0 +1,7 @@
+//! Forwarding between two endpoints: TCP and Unix sockets, their ends, and peers that go away.
+
+mod access;
+mod absence;
+mod datagrams;
+mod streams;
+mod world;
