@@ -48,10 +48,14 @@ impl Changes {
 
     /// Who a connection is with. The introduction, with the name in it, came before it.
     pub(crate) fn who(&mut self, connection: &Connection) -> Found {
+        self.known(connection.peer())
+    }
+
+    /// Who a peer is that was introduced.
+    pub(crate) fn known(&mut self, peer: PeerId) -> Found {
         while let Ok(event) = self.events.try_recv() {
             self.take(event);
         }
-        let peer = connection.peer();
         Found {
             peer,
             label: session::label(peer, self.names.get(&peer)),

@@ -75,6 +75,11 @@ pub(crate) struct Who {
 }
 
 impl Who {
+    /// How a person calls it.
+    pub(crate) fn label(&self) -> &str {
+        &self.label
+    }
+
     pub(crate) fn new(found: &Found) -> Self {
         Self {
             peer: found.peer.to_string(),

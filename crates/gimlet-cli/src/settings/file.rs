@@ -22,17 +22,21 @@
 //! cert_key = "/etc/gimlet/key.pem"
 //! ```
 //!
-//! What the server limits is in `[serve.limits]`, see [`LimitsFile`].
+//! What the server limits is in `[serve.limits]`, see [`LimitsFile`]; what `expose` offers in `[expose]` and
+//! `[socks]`, see [`ExposeFile`](super::ExposeFile).
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Context as _;
 use gimlet::{Name, PeerId, Proxy, ServerAddress};
+use gimlet_apps::forward::ServiceName;
 use gimlet_server::TlsPort;
 use serde::de::{Deserialize, Deserializer, Error as _};
 
+use super::expose::{ServiceFile, SocksFile, services};
 use super::limits::LimitsFile;
 use crate::args::{self, Accept};
 
@@ -53,6 +57,9 @@ pub(crate) struct File {
     pub(super) accept: Option<Accept>,
     #[serde(deserialize_with = "texts")]
     pub(super) known_peers: Vec<PeerId>,
+    #[serde(deserialize_with = "services")]
+    pub(super) expose: BTreeMap<ServiceName, ServiceFile>,
+    pub(super) socks: Option<SocksFile>,
     pub(super) serve: ServeFile,
 }
 
@@ -114,7 +121,7 @@ where
     text.parse().map(Some).map_err(D::Error::custom)
 }
 
-fn texts<'de, D, T>(from: D) -> Result<Vec<T>, D::Error>
+pub(super) fn texts<'de, D, T>(from: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: FromStr<Err: std::fmt::Display>,
