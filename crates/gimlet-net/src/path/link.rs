@@ -16,6 +16,10 @@ use crate::virtual_addr::VirtualAddr;
 /// known.
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(1);
 
+/// What an answer may take longer than a round trip, where three of those are longer: delayed
+/// acknowledgements, and a queue on the way.
+const LATE: Duration = Duration::from_millis(250);
+
 /// A packet sent before is no longer waited for after this time: it wanted no answer, as the last
 /// acknowledgement of a transfer does.
 const FORGOTTEN: Duration = Duration::from_secs(3);
@@ -98,6 +102,10 @@ pub struct Link {
     heard_at: AtomicU64,
     /// When QUIC last came over any path; 0: never.
     flowed_at: AtomicU64,
+    /// When any QUIC last came; 0: never.
+    came_at: AtomicU64,
+    /// When much QUIC last went over any path; 0: never.
+    sent_at: AtomicU64,
     /// Whether the owner still waits to be told that the selected path carries QUIC.
     unconfirmed: AtomicBool,
 }
@@ -113,6 +121,8 @@ impl Link {
             patience: AtomicU64::new(DEFAULT_PATIENCE.as_millis() as u64),
             heard_at: AtomicU64::new(0),
             flowed_at: AtomicU64::new(0),
+            came_at: AtomicU64::new(0),
+            sent_at: AtomicU64::new(0),
             unconfirmed: AtomicBool::new(false),
         })
     }
@@ -150,9 +160,15 @@ impl Link {
     /// Sets how long the path may be silent under traffic, from its round-trip time.
     pub fn set_rtt(&self, rtt: Duration) {
         let patience = (rtt * 3 + Duration::from_millis(25))
-            .clamp(Duration::from_millis(100), Duration::from_secs(1));
+            .min(rtt + LATE)
+            .clamp(Duration::from_millis(100), DEFAULT_PATIENCE);
         self.patience
             .store(patience.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// How long the path may be silent under traffic.
+    pub fn patience(&self) -> Duration {
+        Duration::from_millis(self.patience.load(Ordering::Relaxed))
     }
 
     /// When QUIC last came over the selected direct path.
@@ -176,13 +192,51 @@ impl Link {
         suspect
     }
 
+    /// Whether what was sent is unanswered for longer than it may be. Says so once per patience, as
+    /// [`note_sent`](Self::note_sent) does: a sender whose window is full sends nothing.
+    pub(super) fn is_overdue(&self, now: u64) -> bool {
+        let since = self.unanswered_since.load(Ordering::Relaxed);
+        let waited = now.saturating_sub(since);
+        let patience = self.patience.load(Ordering::Relaxed);
+        if since == 0 || waited <= patience || waited > FORGOTTEN.as_millis() as u64 {
+            return false;
+        }
+        self.unanswered_since.store(now, Ordering::Relaxed);
+        true
+    }
+
+    /// When anything of QUIC last came.
+    pub(super) fn came_at(&self) -> u64 {
+        self.came_at.load(Ordering::Relaxed)
+    }
+
+    /// When much was last sent.
+    pub(super) fn sent_at(&self) -> u64 {
+        self.sent_at.load(Ordering::Relaxed)
+    }
+
+    /// Notes that much is sent; true for the first after a silence.
+    pub(super) fn note_sending(&self, now: u64) -> bool {
+        let before = self.sent_at.load(Ordering::Relaxed);
+        if before != now {
+            self.sent_at.store(now, Ordering::Relaxed);
+        }
+        before == 0 || now.saturating_sub(before) > QUIET.as_millis() as u64
+    }
+
     /// When QUIC last came over any path.
     pub(super) fn flowed_at(&self) -> u64 {
         self.flowed_at.load(Ordering::Relaxed)
     }
 
-    /// Notes QUIC over any path; true for the first after a silence.
-    pub(super) fn note_flow(&self, now: u64) -> bool {
+    /// Notes so much QUIC over any path; true for the first of a flow after a silence.
+    pub(super) fn note_came(&self, now: u64, bytes: usize) -> bool {
+        if self.came_at.load(Ordering::Relaxed) != now {
+            self.came_at.store(now, Ordering::Relaxed);
+        }
+        if bytes < FLOW {
+            return false;
+        }
         let before = self.flowed_at.load(Ordering::Relaxed);
         if before != now {
             self.flowed_at.store(now, Ordering::Relaxed);
@@ -247,6 +301,18 @@ mod tests {
     }
 
     #[test]
+    fn a_sender_whose_window_is_full_is_overdue_once_per_patience() {
+        let link = link();
+        assert!(!link.is_overdue(1000));
+        assert!(!link.note_sent(1000));
+        assert!(!link.is_overdue(1100));
+        assert!(link.is_overdue(1200));
+        assert!(!link.is_overdue(1201));
+        link.note_heard(1300);
+        assert!(!link.is_overdue(2000));
+    }
+
+    #[test]
     fn any_echo_ends_the_suspicion() {
         let link = link();
         assert!(!link.note_sent(1000));
@@ -266,11 +332,12 @@ mod tests {
     #[test]
     fn what_flows_after_a_silence_is_news_once() {
         let link = link();
-        assert!(link.note_flow(10));
-        assert!(!link.note_flow(20));
-        assert!(!link.note_flow(2020));
-        assert!(link.note_flow(4021));
-        assert_eq!(link.flowed_at(), 4021);
+        assert!(link.note_came(10, FLOW));
+        assert!(!link.note_came(20, FLOW));
+        assert!(!link.note_came(2020, FLOW));
+        assert!(link.note_came(4021, FLOW));
+        assert!(!link.note_came(8000, FLOW - 1));
+        assert_eq!((link.flowed_at(), link.came_at()), (4021, 8000));
     }
 
     #[test]

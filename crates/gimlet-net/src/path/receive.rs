@@ -10,7 +10,6 @@ use gimlet_proto::frame::{Frame, FrameKind, HEADER_LEN};
 use gimlet_proto::traversal::{Route, SocketId};
 use quinn::udp::RecvMeta;
 
-use super::link::FLOW;
 use super::table::Table;
 use super::{Link, PathSocket, Report, Target, Via};
 use crate::virtual_addr::VirtualAddr;
@@ -27,8 +26,23 @@ impl PathSocket {
         self.clock.instant(link.flowed_at())
     }
 
+    /// When much QUIC last left for a peer.
+    pub fn sent_at(&self, link: &Link) -> Option<std::time::Instant> {
+        self.clock.instant(link.sent_at())
+    }
+
+    /// When anything of QUIC last came from a peer.
+    pub fn came_at(&self, link: &Link) -> Option<std::time::Instant> {
+        self.clock.instant(link.came_at())
+    }
+
+    /// Whether what was sent to a peer is unanswered for longer than it may be; told once a patience.
+    pub fn is_overdue(&self, link: &Link) -> bool {
+        link.is_overdue(self.clock.now())
+    }
+
     fn note_flow(&self, link: &Arc<Link>, bytes: usize) {
-        if bytes >= FLOW && link.note_flow(self.clock.now()) {
+        if link.note_came(self.clock.now(), bytes) {
             self.report(Report::Flowing { link: link.clone() });
         }
     }

@@ -9,6 +9,7 @@ use gimlet_proto::secret::SessionId;
 use gimlet_proto::traversal::SocketId;
 use quinn::udp::Transmit;
 
+use super::link::FLOW;
 use super::{PathSocket, Report, Target};
 use crate::virtual_addr::VirtualAddr;
 
@@ -79,6 +80,10 @@ impl PathSocket {
             }
         };
         let route = target.route();
+        if transmit.contents.len() >= FLOW && route.is_some() && link.note_sending(self.clock.now())
+        {
+            self.report(Report::Flowing { link: link.clone() });
+        }
         match (sent, route) {
             (Err(error), _) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
             (Err(_), route) => {

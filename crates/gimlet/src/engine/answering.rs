@@ -58,7 +58,7 @@ impl Engine {
         let Some(addr) = self.session_at(server, session) else {
             return;
         };
-        let elsewhere = self.ended_elsewhere(addr, session, now);
+        let elsewhere = self.ended_elsewhere(addr, session);
         self.with_entry(addr, |entry| {
             if !elsewhere {
                 entry.session.leg.handle_gone();

@@ -109,10 +109,14 @@ impl Engine {
 
     /// Notes when an entry wants to be looked at next.
     pub(super) fn schedule(&mut self, addr: VirtualAddr) {
+        let Some(entry) = self.entries.get(&addr) else {
+            return;
+        };
+        let times = [entry.session.poll_timeout(), self.look_at(entry)];
+        let due_at = times.into_iter().flatten().min();
         let Some(entry) = self.entries.get_mut(&addr) else {
             return;
         };
-        let due_at = entry.session.poll_timeout();
         if due_at != entry.due_at {
             self.due.extend(due_at.map(|at| (at, addr)));
             if let Some(at) = std::mem::replace(&mut entry.due_at, due_at) {

@@ -42,6 +42,9 @@ pub(super) struct Leg {
     session: SessionId,
     secret: RelaySecret,
     counter: u64,
+    /// The first bind since our address may have changed: an answer to this or a later one proves that
+    /// the server knows the one we have now. On a far server some more are sent before it comes.
+    asked_from: u64,
     /// Gap between binds while all is well: keeps the server's session and the NAT's mapping alive.
     refresh: Duration,
     state: State,
@@ -59,6 +62,7 @@ impl Leg {
             session,
             secret,
             counter: 0,
+            asked_from: 1,
             refresh,
             state: State::Binding {
                 attempt: 0,
@@ -96,8 +100,8 @@ impl Leg {
 
     /// The server took the bind with this counter.
     pub(super) fn handle_bound(&mut self, session: SessionId, counter: u64, now: Instant) {
-        // Only the latest proves that the address we have now is the one it knows.
-        if session == self.session && counter == self.counter {
+        if session == self.session && (self.asked_from..=self.counter).contains(&counter) {
+            self.asked_from = self.counter + 1;
             self.state = State::Up {
                 missed: 0,
                 repeat_at: now + self.refresh,
@@ -131,6 +135,7 @@ impl Leg {
     /// Binds anew: our address may have changed.
     pub(super) fn rebind(&mut self, now: Instant) {
         if self.state != State::Gone {
+            self.asked_from = self.counter + 1;
             self.state = State::Binding {
                 attempt: 0,
                 repeat_at: now,
@@ -150,7 +155,10 @@ impl Leg {
                 missed: 0,
                 repeat_at,
             }
-            | State::Binding { repeat_at, .. } => *repeat_at = now,
+            | State::Binding { repeat_at, .. } => {
+                self.asked_from = self.counter + 1;
+                *repeat_at = now;
+            }
             State::Up { .. } | State::Gone => (),
         }
     }
@@ -213,9 +221,26 @@ mod tests {
         let mut t = Bench::new();
         t.next();
         t.next();
-        t.leg.handle_bound(SESSION, 1, t.now);
-        t.leg.handle_bound(SessionId([2; 8]), 2, t.now);
+        t.leg.rebind(t.now);
+        t.next();
+        t.leg.handle_bound(SESSION, 2, t.now);
+        t.leg.handle_bound(SESSION, 4, t.now);
+        t.leg.handle_bound(SessionId([2; 8]), 3, t.now);
         assert!(!t.leg.is_up());
+    }
+
+    #[test]
+    fn a_far_server_may_answer_after_the_next_bind_was_sent() {
+        let mut t = Bench::new();
+        t.next();
+        t.next();
+        t.next();
+        t.leg.handle_bound(SESSION, 1, t.now);
+        assert!(t.leg.is_up());
+        t.leg.verify(t.now);
+        t.next();
+        t.leg.handle_bound(SESSION, 3, t.now);
+        assert_eq!(t.next(), (550, 5), "an answer of before says nothing");
     }
 
     #[test]

@@ -26,12 +26,13 @@ const SETTLE: Duration = Duration::from_millis(500);
 const DOUBT: Duration = Duration::from_secs(1);
 
 /// How often flows are looked at, while anything flows.
-const PULSE: Duration = Duration::from_millis(300);
+const PULSE: Duration = Duration::from_millis(100);
 
-/// Silence, besides a round trip, after which a flow counts as stopped and its path is asked: the side
-/// that only receives sends nothing of its own, so behind a router that forgot its mapping nobody else
-/// can find out. Each end of a transfer costs a check for it.
-const STOPPED: Duration = Duration::from_millis(500);
+/// Silence, besides a quarter of a round trip, after which a flow counts as stopped and its path is
+/// asked: the side that only receives sends nothing of its own, so behind a router that forgot its
+/// mapping nobody else can find out. Each end of a transfer costs a check for it, and on a long way
+/// each pause for an answer. A whole round trip would come on top of the one that the check takes.
+const STOPPED: Duration = Duration::from_millis(200);
 
 /// Silence after which a flow is over. Longer than what [`Report::Flowing`] takes for a silence, so that
 /// none begins unseen.
@@ -234,13 +235,20 @@ impl Engine {
         let mut any = false;
         let mut stopped = Vec::new();
         for (&addr, entry) in &mut self.entries {
-            let Some(flowed_at) = self.shared.socket.flowed_at(&entry.peer.link) else {
+            let (socket, link) = (&self.shared.socket, &entry.peer.link);
+            let recent = |at: Instant| now.saturating_duration_since(at) < OVER;
+            any |= socket.sent_at(link).is_some_and(recent);
+            if socket.is_overdue(link) {
+                stopped.push(addr);
+                continue;
+            }
+            let Some(flowed_at) = socket.flowed_at(link) else {
                 continue;
             };
             let silence = now.saturating_duration_since(flowed_at);
             let rtt = entry.session.agent.rtt(entry.session.agent.selected());
             any |= silence < OVER;
-            if silence >= STOPPED + rtt.unwrap_or_default()
+            if silence >= STOPPED + rtt.unwrap_or_default() / 4
                 && silence < OVER
                 && entry.stopped_at != Some(flowed_at)
             {

@@ -29,33 +29,55 @@ impl Engine {
         let Some(entry) = self.entries.get_mut(&addr) else {
             return;
         };
-        let answers = entry.session.agent.doubted_at().is_none();
+        let doubted = entry.session.agent.doubted_at().is_some();
         let agreed = entry.session.introduction == Stage::Agreed;
+        let home = entry.session.home;
         let Some(to) = &mut entry.session.relocations.current else {
             return;
         };
+        let at_home = home.and_then(|home| self.servers.place(home));
         let place = self.servers.place(to.to);
         if let (Some(bind), Some(at)) = (to.leg.handle_timeout(now), place) {
             self.shared.socket.send_plain(at.socket, at.addr, &bind);
         }
-        let recovered = to.why == Why::Silence && answers;
+        let recovered = to.why == Why::Silence && !doubted;
         if place.is_none() || !agreed || recovered || to.is_over(now) {
             self.stay(addr, now);
-        } else if to.is_ready() {
+        } else if to.is_ready(doubted || at_home.is_none()) {
             self.relocate(addr, now);
         }
+    }
+
+    /// When to ask another server because the relay is silent; `None` while it is not.
+    pub(super) fn look_at(&self, entry: &Entry) -> Option<Instant> {
+        let session = &entry.session;
+        let may = session.role == Role::Controlling && session.is_relayed();
+        if !may || session.relocations.current.is_some() {
+            return None;
+        }
+        let doubted_at = session.agent.doubted_at()?;
+        let link = &entry.peer.link;
+        // What came before the silence that led to the doubt says nothing.
+        let silent_since = doubted_at - link.patience();
+        let came_at = self.shared.socket.came_at(link);
+        let silent_since = came_at.map_or(silent_since, |at| at.max(silent_since));
+        let rtt = session.agent.rtt(Route::Relay);
+        Some(session.relocations.look_at(doubted_at, silent_since, rtt))
     }
 
     /// The relay is silent: asks another server, where the peer may be heard.
     fn look_elsewhere(&mut self, addr: VirtualAddr, now: Instant) {
         let has_room = self.asking.has_room(&self.entries);
+        let Some(entry) = self.entries.get(&addr) else {
+            return;
+        };
+        if self.look_at(entry).is_none_or(|at| at > now) {
+            return;
+        }
         let Some(entry) = self.entries.get_mut(&addr) else {
             return;
         };
         let session = &mut entry.session;
-        if session.look_at().is_none_or(|at| at > now) {
-            return;
-        }
         if !entry.peer.is_in_use() {
             return session.relocations.looked(now);
         }
@@ -233,12 +255,7 @@ impl Engine {
     }
 
     /// A server has ended a leg that is not the one in use; `false` if it is.
-    pub(super) fn ended_elsewhere(
-        &mut self,
-        addr: VirtualAddr,
-        id: SessionId,
-        now: Instant,
-    ) -> bool {
+    pub(super) fn ended_elsewhere(&mut self, addr: VirtualAddr, id: SessionId) -> bool {
         let Some(entry) = self.entries.get_mut(&addr) else {
             return false;
         };
@@ -253,21 +270,9 @@ impl Engine {
         } else if relocations
             .left
             .as_ref()
-            .is_some_and(|left| left.leg.session() == id)
+            .is_some_and(|left| left.session == id)
         {
             relocations.left = None;
-        } else if session.role == Role::Controlled
-            && session.leg.session() == id
-            && let Some(Left { home, leg, .. }) = relocations.left.take()
-        {
-            // The dialer has given up on the new one.
-            session.leg = leg;
-            session.home = home;
-            session.leg.verify(now);
-            session.agent.handle_relay_replaced(now);
-            if let Some(place) = home.and_then(|home| self.servers.place(home)) {
-                self.use_relay(addr, place);
-            }
         } else {
             return false;
         }
@@ -288,14 +293,13 @@ impl Engine {
             return;
         };
         tracing::debug!(peer = %entry.peer.id.short(), to = %to.to, why = ?to.why, "relay moved");
-        let (leg, home) = (
-            std::mem::replace(&mut session.leg, to.leg),
-            session.home.replace(to.to),
-        );
+        let before = session.id();
+        session.leg = to.leg;
+        let home = session.home.replace(to.to);
         session.absent.clear();
         session.relocations.move_at = None;
         let accepting = session.role == Role::Controlled;
-        let before = session.relocations.leave(home, leg, accepting, now);
+        let before = session.relocations.leave(home, before, now);
         session.agent.handle_relay_replaced(now);
         if let Some(before) = before {
             self.end_leg(&before, accepting);
@@ -336,7 +340,7 @@ impl Engine {
 
     /// Takes nothing more of a leg. The dialing side tells its server; the other one hears of it.
     fn end_leg(&mut self, left: &Left, accepting: bool) {
-        let session = left.leg.session();
+        let session = left.session;
         self.drop_session(session);
         let home = left.home.filter(|&home| self.servers.place(home).is_some());
         if let (Some(home), false) = (home, accepting) {
@@ -369,16 +373,5 @@ impl super::session::Session {
     /// Whether packets take the relay, and that is settled.
     fn is_relayed(&self) -> bool {
         self.introduction == Stage::Agreed && self.agent.selected() == Route::Relay
-    }
-
-    /// When to ask another server because the relay is silent; `None` while it is not.
-    pub(super) fn look_at(&self) -> Option<Instant> {
-        let may = self.role == Role::Controlling && self.is_relayed();
-        if !may || self.relocations.current.is_some() {
-            return None;
-        }
-        let doubted_at = self.agent.doubted_at()?;
-        let rtt = self.agent.rtt(Route::Relay);
-        Some(self.relocations.look_at(doubted_at, rtt))
     }
 }

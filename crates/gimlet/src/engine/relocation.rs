@@ -1,17 +1,17 @@
 //! A session's relay leg on its way to another server, while the one it has stays in use.
 //!
 //! The dialing side asks for an introduction there, under the same check credentials. Each side sends
-//! over the new leg once that is up, and goes on taking what comes over the old one:
+//! over the new leg when it may, and goes on taking what comes over the old one for a while:
 //!
 //! ```text
-//!  dialer    asks ──▶ accepted and bound ──▶ hears the peer over it ──▶ sends over it ──▶ ends the old
-//!  acceptor  accepts ──▶ bound ──▶ sends over it; back to the old one, should the new one be ended
+//!  dialer    asks ──▶ accepted and bound ──▶ sends over the new leg, later ends the old one
+//!  acceptor  accepts ──▶ bound, and hears the dialer over the new leg ──▶ sends over it
 //! ```
 //!
-//! A dialer whose relay is silent does not wait to hear the peer.
+//! An accepting side whose relay is silent as well does not wait to hear the dialer.
 //!
 //! **Invariants:** one relocation at a time, and one leg that was left. What answers is not given up
-//! before the other does.
+//! before the other does: a dialer that changes its mind before it has moved disturbs nobody.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -21,30 +21,26 @@ use gimlet_proto::secret::SessionId;
 use super::leg::Leg;
 use crate::control::ServerId;
 
-/// How long a relocation may take: an answer of the peer's, and some binds. Less than [`KEPT`], so
-/// that an accepting side that has moved still finds the old leg when the dialer gives up.
+/// How long a relocation may take: an answer of the peer's, and some binds.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long a dialer that has moved takes what still comes the old way: longer than any round trip.
+/// How long what still comes over the old leg is taken: longer than any round trip.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// How long the accepting side keeps the old leg: until the dialer surely has moved or given up. Shorter
-/// than any server keeps a session that nobody refreshes.
-const KEPT: Duration = Duration::from_secs(15);
+/// Silence after which another server is asked: five quarters of a round trip and [`LATE`], so that
+/// whatever was asked first had its time, but not less than this, or every hiccup of a radio link
+/// would cost an introduction.
+const SILENCE: Duration = Duration::from_millis(450);
 
-/// Time that a silent relay has, besides that in which its silence was noticed, before another server
-/// is asked: a round trip, in which it may answer, but no longer than this.
-const DOUBT: Duration = Duration::from_millis(250);
-
-/// What a round trip may take longer than measured.
-const LATE: Duration = Duration::from_millis(50);
+/// See [`SILENCE`].
+const LATE: Duration = Duration::from_millis(100);
 
 /// First and longest pause before another server is asked again: a network that is silent altogether
 /// makes no storm.
-const LOOKS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+const LOOKS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 /// A relay that was well for so long has a clean slate.
-const FORGIVEN: Duration = Duration::from_secs(60);
+const FORGIVEN: Duration = Duration::from_secs(20);
 
 /// Sessions of one endpoint move to a nearer server at random moments within this time, and those of
 /// all endpoints with them: a server that is back is not run over.
@@ -73,7 +69,7 @@ pub(super) struct Relocation {
     /// The peer has accepted.
     pub(super) agreed: bool,
     /// The peer was heard over the new leg.
-    pub(super) heard: bool,
+    heard: bool,
     give_up_at: Instant,
 }
 
@@ -89,11 +85,12 @@ impl Relocation {
         }
     }
 
-    /// Whether to send over the new leg from now on.
-    pub(super) fn is_ready(&self) -> bool {
+    /// Whether to send over the new leg from now on; `doubted`: what is sent over the old one gets no
+    /// answer.
+    pub(super) fn is_ready(&self, doubted: bool) -> bool {
         let proven = match self.why {
-            Why::Better => self.heard,
-            Why::Silence | Why::Asked => true,
+            Why::Better | Why::Silence => true,
+            Why::Asked => self.heard || doubted,
         };
         self.agreed && self.leg.is_up() && proven
     }
@@ -113,7 +110,7 @@ impl Relocation {
 #[derive(Debug)]
 pub(super) struct Left {
     pub(super) home: Option<ServerId>,
-    pub(super) leg: Leg,
+    pub(super) session: SessionId,
     pub(super) until: Instant,
 }
 
@@ -136,7 +133,7 @@ impl Relocations {
             || self
                 .left
                 .as_ref()
-                .is_some_and(|left| left.home == Some(server) && left.leg.session() == session)
+                .is_some_and(|left| left.home == Some(server) && left.session == session)
     }
 
     /// Whether it is about the new leg.
@@ -145,11 +142,17 @@ impl Relocations {
         current.is_some_and(|to| to.to == server && to.leg.session() == session)
     }
 
-    /// When to ask another server, with a relay that is doubted since then and has this round trip.
-    pub(super) fn look_at(&self, doubted_at: Instant, rtt: Option<Duration>) -> Instant {
-        let wait = rtt.map_or(DOUBT, |rtt| DOUBT.min(rtt + LATE));
+    /// When to ask another server, with a relay that is doubted since `doubted_at`, over which nothing
+    /// has come since `silent_since`, and that has this round trip.
+    pub(super) fn look_at(
+        &self,
+        doubted_at: Instant,
+        silent_since: Instant,
+        rtt: Option<Duration>,
+    ) -> Instant {
+        let silence = rtt.map_or(SILENCE, |rtt| SILENCE.max(rtt * 5 / 4 + LATE));
         let from = self.look_from.unwrap_or(doubted_at);
-        from.max(doubted_at + wait)
+        from.max(doubted_at).max(silent_since + silence)
     }
 
     /// Another server is asked now.
@@ -158,7 +161,7 @@ impl Relocations {
         if self.look_from.is_some_and(forgiven) {
             self.looks = 0;
         }
-        self.look_from = Some(now + (LOOKS.0 * (1 << self.looks.min(5))).min(LOOKS.1));
+        self.look_from = Some(now + (LOOKS.0 * (1 << self.looks.min(6))).min(LOOKS.1));
         self.looks += 1;
     }
 
@@ -181,16 +184,19 @@ impl Relocations {
         }
     }
 
-    /// What was left until now has to go, if this takes its place: `accepting` side or not.
+    /// A leg is left. What was left before and is still kept has to go.
     pub(super) fn leave(
         &mut self,
         home: Option<ServerId>,
-        leg: Leg,
-        accepting: bool,
+        session: SessionId,
         now: Instant,
     ) -> Option<Left> {
-        let until = now + if accepting { KEPT } else { GRACE };
-        self.left.replace(Left { home, leg, until })
+        let until = now + GRACE;
+        self.left.replace(Left {
+            home,
+            session,
+            until,
+        })
     }
 
     /// Servers that it needs.
@@ -231,33 +237,47 @@ mod tests {
     }
 
     #[test]
-    fn a_better_server_must_let_the_peer_be_heard_and_a_silent_one_is_left_without() {
+    fn the_dialer_moves_when_all_is_agreed_and_the_acceptor_when_it_hears_the_dialer() {
         let now = Instant::now();
-        for (why, ready) in [(Why::Better, false), (Why::Silence, true)] {
+        for why in [Why::Better, Why::Silence] {
             let mut to = Relocation::new(ServerId(1), bound(1, now), why, now);
-            assert!(!to.is_ready(), "the peer has not accepted");
+            assert!(!to.is_ready(true), "the peer has not accepted");
             to.agreed = true;
-            assert_eq!(to.is_ready(), ready, "{why:?}");
-            to.heard = true;
-            assert!(to.is_ready());
+            assert!(to.is_ready(false), "{why:?}");
         }
+        let mut relocations = Relocations::default();
+        let to = Relocation::new(ServerId(1), bound(1, now), Why::Asked, now);
+        relocations.current = Some(to);
+        let ready = |relocations: &Relocations, doubted| {
+            let to = relocations.current.as_ref();
+            to.is_some_and(|to| to.is_ready(doubted))
+        };
+        assert!(!ready(&relocations, false) && ready(&relocations, true));
+        relocations.heard_over(SessionId([2; 8]));
+        assert!(!ready(&relocations, false), "that is another leg");
+        relocations.heard_over(SessionId([1; 8]));
+        assert!(ready(&relocations, false));
     }
 
     #[test]
     fn nobody_moves_before_the_new_leg_is_bound() {
         let now = Instant::now();
         let to = Relocation::new(ServerId(1), leg(1, now), Why::Asked, now);
-        assert!(!to.is_ready() && !to.is_over(now));
+        assert!(!to.is_ready(true) && !to.is_over(now));
         assert!(to.is_over(now + PATIENCE));
     }
 
     #[test]
-    fn a_silent_relay_has_a_round_trip_but_not_for_ever() {
+    fn a_silent_relay_has_more_than_a_round_trip() {
         let (relocations, now) = (Relocations::default(), Instant::now());
-        let wait = |rtt| relocations.look_at(now, rtt) - now;
-        assert_eq!(wait(Some(40 * MS)), 90 * MS);
-        assert_eq!(wait(Some(600 * MS)), DOUBT);
-        assert_eq!(wait(None), DOUBT);
+        let doubted_at = now + 400 * MS;
+        let wait = |rtt| relocations.look_at(doubted_at, now, rtt) - now;
+        assert_eq!(wait(Some(40 * MS)), SILENCE);
+        assert_eq!(wait(Some(600 * MS)), 850 * MS);
+        assert_eq!(wait(None), SILENCE);
+        let heard = now + 300 * MS;
+        let wait = relocations.look_at(doubted_at, heard, None) - now;
+        assert_eq!(wait, SILENCE + 300 * MS, "something came meanwhile");
     }
 
     #[test]
@@ -267,14 +287,17 @@ mod tests {
         let mut now = start;
         for _ in 0..8 {
             relocations.looked(now);
-            let next = relocations.look_at(now, None);
-            pauses.push((next - now).as_secs());
+            let next = relocations.look_at(now, now - SILENCE, None);
+            pauses.push((next - now).as_millis());
             now = next;
         }
-        assert_eq!(pauses, [2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(
+            pauses,
+            [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]
+        );
         now += FORGIVEN + MS;
         relocations.looked(now);
-        assert_eq!(relocations.look_at(now, None) - now, LOOKS.0);
+        assert_eq!(relocations.look_at(now, now - SILENCE, None) - now, LOOKS.0);
     }
 
     #[test]
@@ -282,7 +305,7 @@ mod tests {
         let (mut relocations, now) = (Relocations::default(), Instant::now());
         let to = Relocation::new(ServerId(1), leg(1, now), Why::Asked, now);
         relocations.current = Some(to);
-        relocations.leave(Some(ServerId(2)), leg(2, now), true, now);
+        relocations.leave(Some(ServerId(2)), SessionId([2; 8]), now);
         let about = |server, n| relocations.is_at(ServerId(server), SessionId([n; 8]));
         assert!(about(1, 1) && about(2, 2));
         assert!(!about(1, 2) && !about(2, 1) && !about(3, 3));

@@ -208,8 +208,7 @@ impl Session {
             Introduction::Wanted { .. } | Introduction::Agreed => None,
         };
         let (agent, leg) = (self.agent.poll_timeout(), self.leg.poll_timeout());
-        let (look, relocations) = (self.look_at(), self.relocations.poll_timeout());
-        let times = [agent, leg, wanted, look, relocations];
+        let times = [agent, leg, wanted, self.relocations.poll_timeout()];
         times.into_iter().flatten().min()
     }
 }
