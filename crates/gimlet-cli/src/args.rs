@@ -1,5 +1,10 @@
 //! First stage of the command line: what was typed, as clap reads it.
 
+mod forward;
+mod people;
+mod files;
+mod talk;
+
 use std::net::{AddrParseError, IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,12 +14,17 @@ use gimlet::{Name, Proxy, ServerAddress};
 use gimlet_server::TlsPort;
 use serde::Deserialize;
 
+pub(crate) use forward::{ExposeArgs, ForwardArgs, SocksArgs};
+pub(crate) use people::{ContactsAction, ContactsArgs};
+pub(crate) use files::{RecvArgs, SendArgs};
+pub(crate) use talk::{AliveArgs, PublishArgs, SubscribeArgs};
+
 const AFTER_HELP: &str = "\
 Start: `gimlet serve` on a machine that both sides reach prints an address line.
 Then `gimlet up --name bob` on one machine and `gimlet punch bob` on the other,
 with that line in GIMLET_SERVER or after --server.
 
-A PEER is a name, an id, or the beginning of an id.
+A PEER is a contact's name, a name at the server, an id, or the beginning of one.
 Exit status: 0 done, 1 the operation failed, 2 usage, 3 nobody reachable.";
 
 /// One encrypted session between two machines, through the NATs where that can be done.
@@ -61,6 +71,9 @@ pub(crate) struct GlobalArgs {
     /// [env: GIMLET_PROXY] [default: what https_proxy, all_proxy and no_proxy say]
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) proxy: Option<Proxy>,
+    /// Go on where a name leads to another key than before, and remember that one
+    #[arg(long, global = true)]
+    pub(crate) trust_new: bool,
     /// Print one JSON object per line
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -98,8 +111,26 @@ pub(crate) enum Command {
     Chat(PeerArgs),
     /// Standard input to the peer, the peer to standard output
     Pipe(PipeArgs),
+    /// Let peers use services of this host
+    Expose(ExposeArgs),
+    /// Reach a service of a peer on a socket of this host
+    Forward(ForwardArgs),
+    /// Reach what a peer reaches: SOCKS5 on a socket of this host
+    Socks(SocksArgs),
+    /// The peers I know by name: their keys, whatever a server says
+    Contacts(ContactsArgs),
+    /// Send files and folders: verified, and resumed after an interruption
+    Send(SendArgs),
+    /// Receive files and folders
+    Recv(RecvArgs),
     /// The interactive shell
     Shell(AcceptArgs),
+    /// Publish messages to whoever subscribes to me
+    Publish(PublishArgs),
+    /// Print what a peer publishes
+    Subscribe(SubscribeArgs),
+    /// Is a peer signed in?
+    Alive(AliveArgs),
     /// Why is it relayed, or not there at all? Each stage, what it found, and what to do
     Doctor(DoctorArgs),
     /// Print how many attempts became direct: everybody's on this server, and my own
@@ -156,7 +187,7 @@ pub(crate) fn second_address(text: &str) -> Result<SocketAddr, AddrParseError> {
 pub(crate) enum Accept {
     /// Everyone's
     All,
-    /// Those of the peers listed as known
+    /// Those of contacts and of peers listed as known
     Known,
     /// Ask on the terminal each time
     Ask,

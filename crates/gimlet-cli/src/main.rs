@@ -15,12 +15,14 @@ mod exit;
 mod failure;
 mod logging;
 mod output;
+mod people;
 mod policy;
 mod progress;
 mod service;
 mod session;
 mod settings;
 mod terminal;
+mod transfer;
 
 fn main() -> std::process::ExitCode {
     cli::main()

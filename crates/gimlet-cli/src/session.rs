@@ -1,6 +1,6 @@
 //! From settings to an endpoint, and from what a person typed to a connection.
 
-use gimlet::{AcceptPolicy, Connection, Endpoint, Identity, Name, PeerId, Resolved, SignedIn};
+use gimlet::{AcceptPolicy, Endpoint, Identity, Name, PeerId, Resolved, SignedIn};
 
 use crate::attempts::Recorder;
 use crate::exit::{Failure, Status};
@@ -110,24 +110,6 @@ pub(crate) async fn signed_in_and<T>(
     request: impl Future<Output = T>,
 ) -> Result<(SignedIn, T), Failure> {
     tokio::try_join!(online(endpoint), async { Ok(request.await) })
-}
-
-/// Finds who is meant.
-pub(crate) async fn find(endpoint: &Endpoint, text: &str) -> Result<Found, Failure> {
-    let (_, resolved) = signed_in_and(endpoint, endpoint.resolve(text)).await?;
-    Ok(Found::from(resolved.map_err(Failure::resolve)?))
-}
-
-/// Finds and connects.
-pub(crate) async fn dial(
-    endpoint: &Endpoint,
-    text: &str,
-    alpn: &[u8],
-) -> Result<(Found, Connection), Failure> {
-    let found = find(endpoint, text).await?;
-    let connection = (endpoint.connect(found.peer, alpn).await)
-        .map_err(|error| Failure::connect(error, &found.label))?;
-    Ok((found, connection))
 }
 
 impl Found {

@@ -1,5 +1,6 @@
 //! Second stage of the command line: flags win over the environment, the environment over the file.
 
+mod expose;
 mod file;
 mod limits;
 
@@ -11,10 +12,12 @@ use std::str::FromStr;
 use anyhow::Context as _;
 use etcetera::BaseStrategy as _;
 use gimlet::{Name, PeerId, Proxy, ServerAddress};
+use gimlet_apps::contacts::ContactsFile;
 use gimlet_server::{Limits, TlsPort};
 
 use crate::args::{Accept, AcceptArgs, GlobalArgs, ServeArgs};
 use crate::exit::{Failure, Status};
+pub(crate) use expose::ExposeFile;
 pub(crate) use file::File;
 
 /// Where `serve` listens unless told otherwise: every interface, both families.
@@ -34,6 +37,10 @@ pub(crate) struct Settings {
     identity: Option<PathBuf>,
     pub(crate) name: Option<Name>,
     pub(crate) relay_only: bool,
+    /// Whether a name may lead to another key than before.
+    pub(crate) trust_new: bool,
+    /// The file of contacts; `None` only where there is no home folder.
+    contacts: Option<PathBuf>,
     /// `None`: what the usual variables of the environment say.
     pub(crate) proxy: Option<Proxy>,
     /// Whether the server is told what comes of attempts.
@@ -137,11 +144,16 @@ impl Settings {
             .or_else(|| path(env, "GIMLET_IDENTITY"))
             .or_else(|| file.identity.clone())
             .or_else(|| config_dir().map(|dir| dir.join("identity.key")));
+        // Beside the key: another identity is another person, who knows others.
+        let beside = |key: &PathBuf| key.with_file_name("contacts.toml");
+        let contacts = path(env, "GIMLET_CONTACTS").or_else(|| identity.as_ref().map(beside));
         Ok(Self {
             servers,
             identity,
             name,
             relay_only,
+            trust_new: flags.trust_new,
+            contacts,
             proxy,
             report,
             port_mapping,
@@ -156,6 +168,11 @@ impl Settings {
             usage(anyhow::anyhow!("there is no home folder to keep a key in"))
                 .hint("name a key file with --identity FILE")
         })
+    }
+
+    /// This user's contacts; `None` where there is no home folder.
+    pub(crate) fn contacts(&self) -> Option<ContactsFile> {
+        self.contacts.as_ref().map(ContactsFile::new)
     }
 
     /// The file of this user's own attempts; `None` where there is no home folder.
@@ -214,15 +231,27 @@ impl Settings {
         })
     }
 
+    /// What the configuration exposes.
+    pub(crate) fn expose(&self) -> ExposeFile {
+        ExposeFile {
+            services: self.file.expose.clone(),
+            socks: self.file.socks.clone(),
+        }
+    }
+
     pub(crate) fn accept(&self, flags: &AcceptArgs) -> Result<AcceptSettings, Failure> {
         let mut known: HashSet<PeerId> = self.file.known_peers.iter().copied().collect();
         if let Some(path) = &flags.known {
             known.extend(read_known(path).map_err(usage)?);
         }
         let accept = flags.accept.or(self.file.accept).unwrap_or(Accept::All);
+        if let (Accept::Known, Some(file)) = (accept, self.contacts()) {
+            let contacts = file.load().map_err(|error| usage(error.into()))?;
+            known.extend(contacts.kept().map(|contact| contact.peer));
+        }
         if accept == Accept::Known && known.is_empty() {
             return Err(usage(anyhow::anyhow!("no peer is known")).hint(
-                "name them with --known FILE, one id a line, or known_peers in the configuration",
+                "keep some with `gimlet contacts add`, or name them with --known FILE, one id a line",
             ));
         }
         Ok(AcceptSettings { accept, known })

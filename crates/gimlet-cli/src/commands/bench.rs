@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::args::BenchArgs;
 use crate::describe;
 use crate::exit::{Failure, Outcome, Status};
-use crate::session::{self, Context};
+use crate::session::Context;
 use gimlet_apps::bench::{self, Direction};
 
 #[derive(Serialize)]
@@ -37,14 +37,18 @@ impl fmt::Display for Report {
 
 pub(super) async fn run(context: &Context, args: &BenchArgs) -> Outcome {
     let report = context
-        .dialling(async |endpoint| measure(endpoint, args).await)
+        .dialling(async |endpoint| measure(context, endpoint, args).await)
         .await?;
     context.output.print(&report)?;
     Ok(Status::Done)
 }
 
-async fn measure(endpoint: &Endpoint, args: &BenchArgs) -> Result<Report, Failure> {
-    let (found, connection) = session::dial(endpoint, &args.peer, bench::ALPN).await?;
+async fn measure(
+    context: &Context,
+    endpoint: &Endpoint,
+    args: &BenchArgs,
+) -> Result<Report, Failure> {
+    let (found, connection) = context.dial(endpoint, &args.peer, bench::ALPN).await?;
     let direction = match args.reverse {
         false => Direction::Send,
         true => Direction::Receive,

@@ -21,7 +21,7 @@ pub(super) async fn run(context: &Context, args: &PeerArgs) -> Outcome {
 }
 
 async fn talk(context: &Context, args: &PeerArgs, endpoint: &Endpoint) -> Outcome {
-    let dial = session::dial(endpoint, &args.peer, chat::ALPN);
+    let dial = context.dial(endpoint, &args.peer, chat::ALPN);
     let (with, connection) = session::unless_interrupted(dial).await?;
     let my_name = context
         .settings

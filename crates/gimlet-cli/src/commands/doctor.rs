@@ -19,8 +19,17 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Outcome {
     if context.settings.servers.is_empty() {
         return without_server(context, me);
     }
+    let contacts = match context.all_contacts() {
+        Ok(contacts) => contacts,
+        Err(failure) => return unusable(context, &Line::failed("configuration", &failure)),
+    };
+    let peer = args.peer.as_ref();
+    let peer = peer.map(|text| {
+        let contact = contacts.named(text);
+        contact.map_or_else(|| text.clone(), |contact| contact.peer.to_string())
+    });
     let options = Options {
-        peer: args.peer.clone(),
+        peer,
         alpn: echo::ALPN.to_vec(),
         wait_direct: args.wait_direct,
         try_tcp: true,

@@ -29,7 +29,7 @@ pub(super) async fn run(context: &Context, args: &PingArgs) -> Outcome {
 }
 
 async fn ping(context: &Context, args: &PingArgs, endpoint: &Endpoint) -> Outcome {
-    let begin = session::unless_interrupted(begin(endpoint, &args.peer));
+    let begin = session::unless_interrupted(begin(context, endpoint, &args.peer));
     let (found, connection) = begin.await?;
     let mut pings = Pings::default();
     let ended = tokio::select! {
@@ -51,8 +51,12 @@ async fn ping(context: &Context, args: &PingArgs, endpoint: &Endpoint) -> Outcom
 
 /// Connects. A stream tells at once whether the peer serves echo; lost datagrams could mean
 /// anything.
-async fn begin(endpoint: &Endpoint, peer: &str) -> Result<(Found, Connection), Failure> {
-    let (found, connection) = session::dial(endpoint, peer, echo::ALPN).await?;
+async fn begin(
+    context: &Context,
+    endpoint: &Endpoint,
+    peer: &str,
+) -> Result<(Found, Connection), Failure> {
+    let (found, connection) = context.dial(endpoint, peer, echo::ALPN).await?;
     let (mut send, mut recv) = connection.open_bi().await?;
     (echo::round_trip(&mut recv, &mut send, 0).await)
         .map_err(|error| Failure::service(error, &found.label))?;

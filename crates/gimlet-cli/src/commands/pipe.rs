@@ -20,7 +20,7 @@ pub(super) async fn run(context: &Context, args: &PipeArgs) -> Outcome {
     match &args.peer {
         Some(peer) => {
             context
-                .dialling(async |endpoint| dial(endpoint, peer).await)
+                .dialling(async |endpoint| dial(context, endpoint, peer).await)
                 .await
         }
         None => {
@@ -33,8 +33,8 @@ pub(super) async fn run(context: &Context, args: &PipeArgs) -> Outcome {
     }
 }
 
-async fn dial(endpoint: &Endpoint, peer: &str) -> Outcome {
-    let (_, connection) = session::dial(endpoint, peer, pipe::ALPN).await?;
+async fn dial(context: &Context, endpoint: &Endpoint, peer: &str) -> Outcome {
+    let (_, connection) = context.dial(endpoint, peer, pipe::ALPN).await?;
     let (mut send, recv) = connection.open_bi().await?;
     pipe::greet(&mut send).await?;
     copy(&mut send, recv).await?;

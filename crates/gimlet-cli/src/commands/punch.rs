@@ -11,7 +11,7 @@ use crate::exit::{Failure, Outcome, Status};
 use crate::failure;
 use crate::output::ms;
 use crate::progress::Progress;
-use crate::session::{self, Context, Found};
+use crate::session::{self, Context};
 use gimlet::{Connection, Endpoint, RecvStream, SendStream};
 use gimlet_apps::echo;
 use report::Report;
@@ -29,7 +29,7 @@ pub(super) async fn run(context: &Context, args: &PunchArgs) -> Outcome {
         ..Report::default()
     };
     let mut progress = Progress::new(&context.output);
-    let work = async |endpoint: &Endpoint| punch(endpoint, args, &mut report, &mut progress).await;
+    let work = async |endpoint: &Endpoint| punch(context, endpoint, args, &mut report, &mut progress).await;
     let reached = context.dialling(work).await;
     drop(progress);
     if reached.is_ok() || context.output.is_json() {
@@ -48,6 +48,7 @@ pub(super) async fn run(context: &Context, args: &PunchArgs) -> Outcome {
 
 /// Fills in the report as far as it gets.
 async fn punch(
+    context: &Context,
     endpoint: &Endpoint,
     args: &PunchArgs,
     report: &mut Report,
@@ -55,11 +56,11 @@ async fn punch(
 ) -> Result<(), Failure> {
     report.failed("sign-in", "not-signed-in");
     // The clock of connect starts after both.
-    let resolve = endpoint.resolve(&args.peer);
-    let (signed_in, found) = session::signed_in_and(endpoint, resolve).await?;
+    let find = context.find(endpoint, &args.peer);
+    let (signed_in, found) = session::signed_in_and(endpoint, find).await?;
     report.sign_in_ms = Some(ms(signed_in.elapsed));
     report.failed("introduction", "unknown-peer");
-    let found = Found::from(found.map_err(Failure::resolve)?);
+    let found = found?;
     report.peer = Some(found.peer.to_string());
     report.label = found.label;
     let began = Instant::now();
@@ -68,6 +69,7 @@ async fn punch(
         report.failed(stage, reason);
         Failure::connect(error, &report.label)
     })?;
+    context.remember(&args.peer, found.peer);
     let mut echo = FirstByte::wait(&connection, began).await;
     report.first_byte_ms = echo.as_ref().map(|echo| ms(echo.after));
     let is_direct = wait_direct(&connection, args.wait_direct, progress).await;

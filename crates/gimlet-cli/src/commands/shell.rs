@@ -164,9 +164,9 @@ impl Shell<'_> {
             return Ok(());
         }
         self.need_sign_in()?;
-        let endpoint = self.endpoint.clone();
+        let (context, endpoint) = (self.context, self.endpoint.clone());
         let dialled = self
-            .meanwhile(session::dial(&endpoint, peer, chat::ALPN))
+            .meanwhile(context.dial(&endpoint, peer, chat::ALPN))
             .await;
         let (with, connection) = dialled?;
         let event = self.hall.begin(connection, with).await?;

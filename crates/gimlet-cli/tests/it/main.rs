@@ -5,6 +5,7 @@
 
 mod chat;
 mod commands;
+mod contacts;
 mod doctor;
 mod failures;
 mod pipe;
@@ -13,4 +14,6 @@ mod serve;
 mod shell;
 mod stats;
 mod support;
+#[cfg(unix)]
+mod topic;
 mod up;
