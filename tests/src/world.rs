@@ -47,6 +47,8 @@ pub(crate) struct Wire {
     sockets: Mutex<HashMap<(HostId, SocketAddr), Arc<SimSocket>>>,
     /// Hosts that get packets from the server alone.
     server_only: Mutex<HashSet<HostId>>,
+    /// Hosts that can't send to an address, nor get packets from there.
+    cut: Mutex<HashSet<(HostId, IpAddr)>>,
     changed: Notify,
 }
 
@@ -64,9 +66,17 @@ impl Wire {
         if !own.iter().any(|ip| ip.is_ipv4() == to.is_ipv4()) {
             return Err(io::ErrorKind::NetworkUnreachable.into());
         }
+        if self.is_cut(host, to.ip()) {
+            return Ok(());
+        }
         net.send(now(), host, from, to, datagram.to_vec());
         self.changed.notify_one();
         Ok(())
+    }
+
+    fn is_cut(&self, host: HostId, from: IpAddr) -> bool {
+        let cut = self.cut.lock().expect("nobody panics with it");
+        cut.contains(&(host, from))
     }
 
     /// Carries packets until the world is dropped.
@@ -89,7 +99,10 @@ impl Wire {
         let mut net = self.net.lock().expect("the network does not panic");
         while let Some(delivery) = net.poll_delivery(now()) {
             let server_only = self.server_only.lock().expect("nobody panics with it");
-            if server_only.contains(&delivery.host) && delivery.src.ip() != SERVER_IP {
+            let server_only = server_only.contains(&delivery.host);
+            if server_only && delivery.src.ip() != SERVER_IP
+                || self.is_cut(delivery.host, delivery.src.ip())
+            {
                 continue;
             }
             let sockets = self.sockets.lock().expect("no socket panics");
@@ -221,6 +234,7 @@ impl World {
             net: Mutex::new(Net::new(seed, now())),
             sockets: Mutex::default(),
             server_only: Mutex::default(),
+            cut: Mutex::default(),
             changed: Notify::new(),
         });
         let pump = tokio::spawn(wire.clone().run());
@@ -382,6 +396,17 @@ impl World {
             match blocked {
                 true => server_only.insert(place.host),
                 false => server_only.remove(&place.host),
+            };
+        }
+    }
+
+    /// Makes packets between a host and a server vanish without notice, or pass again.
+    pub fn cut(&self, host: &Place, server: &Place, cut: bool) {
+        let mut all = self.wire.cut.lock().expect("nobody panics with it");
+        for ip in server.addrs() {
+            match cut {
+                true => all.insert((host.host, ip)),
+                false => all.remove(&(host.host, ip)),
             };
         }
     }
