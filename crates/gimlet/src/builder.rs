@@ -21,6 +21,7 @@ use crate::endpoint::{Endpoint, Shared};
 use crate::engine::Engine;
 use crate::error::BindError;
 use crate::incoming;
+use crate::lan::{self, Lan};
 use crate::network::Network;
 use crate::policy::AcceptPolicy;
 
@@ -53,6 +54,7 @@ pub struct Builder {
     keeps_outcomes: bool,
     skips_search: bool,
     proxy: Option<Proxy>,
+    lan: bool,
 }
 
 impl Builder {
@@ -139,6 +141,15 @@ impl Builder {
         self
     }
 
+    /// Sets whether peers on the same network can dial this endpoint at its
+    /// [port there](Endpoint::lan_port), and be dialled by [`Endpoint::connect_at`], with no server. The
+    /// policy decides by the key they show. Default: false, since it is one more open port; only on the
+    /// system's network.
+    pub fn lan(mut self, lan: bool) -> Self {
+        self.lan = lan;
+        self
+    }
+
     /// Sets other sockets than the operating system's. Default: [`Network::system`].
     pub fn network(mut self, network: Network) -> Self {
         self.network = Some(network);
@@ -182,7 +193,12 @@ impl Builder {
             socket.clone(),
             Arc::new(TokioRuntime),
         )?;
+        let lan = match self.lan && network.is_system() {
+            true => Some(Lan::open(&credential, &self.alpns, &reset_key)?),
+            false => None,
+        };
         let shared = Arc::new(Shared {
+            lan,
             id: identity.peer_id(),
             credential,
             socket,
@@ -217,6 +233,7 @@ impl Builder {
         let (control, control_ends) = Control::start(&shared, &config);
         let (commands, from_callers) = mpsc::channel(MAX_COMMANDS);
         let (accepted, incoming) = mpsc::channel(MAX_INCOMING);
+        tokio::spawn(lan::run(shared.clone(), accepted.clone()));
         tokio::spawn(incoming::run(shared.clone(), accepted));
         Engine::start(
             shared.clone(),

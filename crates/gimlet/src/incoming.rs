@@ -21,7 +21,7 @@ use crate::peer::Peer;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Code of a connection that found the accept queue full.
-const BUSY: u32 = 1;
+pub(crate) const BUSY: u32 = 1;
 
 /// quinn settings for accepting from one peer. Without an epoch: for the endpoint as a whole, of
 /// which only the limits are used.
@@ -37,6 +37,14 @@ pub(crate) fn server_config(
             TlsError::Rustls(error) => error,
             TlsError::Certificate(error) => rustls::Error::General(error.to_string()),
         })?;
+    quic_server(crypto, epoch)
+}
+
+/// The same, for whoever those TLS settings let in.
+pub(crate) fn quic_server(
+    crypto: rustls::ServerConfig,
+    epoch: Option<Arc<PathEpoch>>,
+) -> Result<ServerConfig, rustls::Error> {
     let crypto = QuicServerConfig::try_from(crypto)
         .map_err(|error| rustls::Error::General(error.to_string()))?;
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
@@ -49,6 +57,22 @@ pub(crate) fn server_config(
     Ok(config)
 }
 
+/// quinn settings for dialling one peer.
+pub(crate) fn quic_client(
+    credential: &Credential,
+    peer: PeerId,
+    alpn: &[u8],
+    epoch: &Arc<PathEpoch>,
+) -> Result<ClientConfig, ConnectError> {
+    let lost = |detail: String| ConnectError::Lost { detail };
+    let crypto = credential.peer_client(peer, alpn);
+    let crypto = crypto.map_err(|e| lost(e.to_string()))?;
+    let crypto = QuicClientConfig::try_from(crypto).map_err(|e| lost(e.to_string()))?;
+    let mut config = ClientConfig::new(Arc::new(crypto));
+    config.transport_config(Arc::new(transport::peer_transport(epoch.clone())));
+    Ok(config)
+}
+
 /// Begins a handshake with `peer`. The first flight leaves before this returns.
 pub(crate) fn dial(
     shared: &Shared,
@@ -56,15 +80,7 @@ pub(crate) fn dial(
     alpn: &[u8],
 ) -> Result<impl Future<Output = Result<quinn::Connection, ConnectError>> + use<>, ConnectError> {
     let lost = |detail: String| ConnectError::Lost { detail };
-    let crypto = shared
-        .credential
-        .peer_client(peer.id, alpn)
-        .map_err(|e| lost(e.to_string()))?;
-    let crypto = QuicClientConfig::try_from(crypto).map_err(|e| lost(e.to_string()))?;
-    let mut config = ClientConfig::new(Arc::new(crypto));
-    config.transport_config(Arc::new(transport::peer_transport(
-        peer.link.epoch().clone(),
-    )));
+    let config = quic_client(&shared.credential, peer.id, alpn, peer.link.epoch())?;
     let connecting = shared
         .quic
         .connect_with(
@@ -76,7 +92,7 @@ pub(crate) fn dial(
     Ok(async move { connecting.await.map_err(classify) })
 }
 
-fn classify(error: ConnectionError) -> ConnectError {
+pub(crate) fn classify(error: ConnectionError) -> ConnectError {
     /// TLS alert no_application_protocol as a QUIC error code (RFC 9001 section 4.8).
     const NO_PROTOCOL: u64 = 0x178;
     let code = match &error {
