@@ -97,7 +97,59 @@ impl Changes {
                 let who = Who::new(&Found { peer, label });
                 self.waiting.push_back(Event::Declined { who });
             }
+            EndpointEvent::Throttled {
+                peer,
+                reason,
+                dropped_bytes,
+            } => {
+                let label = session::label(peer, self.names.get(&peer));
+                self.waiting.push_back(Event::Throttled {
+                    who: Who::new(&Found { peer, label }),
+                    reason: reason.to_string(),
+                    dropped_bytes,
+                });
+            }
             _ => (),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gimlet::ThrottleReason;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_the_relay_drops_is_said_by_name_with_its_reason() {
+        let (events, receiver) = broadcast::channel(4);
+        let mut changes = Changes {
+            events: receiver,
+            signed_in: true,
+            names: HashMap::new(),
+            waiting: VecDeque::new(),
+        };
+        let peer = PeerId::from_bytes([0; 32]);
+        let name = Some("bob".parse().unwrap());
+        let sent = [
+            EndpointEvent::Introduced { peer, name },
+            EndpointEvent::Throttled {
+                peer,
+                reason: ThrottleReason::SessionRate,
+                dropped_bytes: 1500,
+            },
+        ];
+        sent.map(|event| events.send(event).unwrap());
+        let event = changes.next().await;
+        let said = serde_json::to_value(&event).unwrap();
+        assert_eq!(said["event"], "throttled");
+        assert_eq!(said["peer"], "y".repeat(52));
+        assert_eq!(said["dropped_bytes"], 1500);
+        assert_eq!(said["reason"], ThrottleReason::SessionRate.to_string());
+        assert!(
+            event
+                .to_string()
+                .starts_with("The relay dropped 1500 bytes to bob: ")
+        );
     }
 }

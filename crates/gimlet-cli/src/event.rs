@@ -58,6 +58,13 @@ pub(crate) enum Event {
         #[serde(flatten)]
         who: Who,
     },
+    /// The relay drops some of what is sent to a peer.
+    Throttled {
+        #[serde(flatten)]
+        who: Who,
+        reason: String,
+        dropped_bytes: u64,
+    },
     /// A session ended.
     Closed {
         #[serde(flatten)]
@@ -167,6 +174,15 @@ impl fmt::Display for Event {
                 write!(f, "{bold}{}:{bold:#} {text}", who.label)
             }
             Self::Declined { who } => write!(f, "{} was turned away.", who.label),
+            Self::Throttled {
+                who,
+                reason,
+                dropped_bytes,
+            } => write!(
+                f,
+                "The relay dropped {dropped_bytes} bytes to {}: {reason}.",
+                who.label
+            ),
             Self::Closed { who, reason } => {
                 write!(f, "{} left: {}.", who.label, printable_line(reason))
             }

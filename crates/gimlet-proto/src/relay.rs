@@ -63,7 +63,7 @@ pub use interface::{
     Action, Answer, Command, Config, Control, Dropped, EndReason, Event, LimitChange, Transmit,
 };
 use lane::Change;
-pub use lane::{Lane, Update};
+pub use lane::{HeavySender, Lane, Update};
 use meter::Meter;
 use runs::Run;
 pub use session::Traffic;

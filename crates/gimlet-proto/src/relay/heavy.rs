@@ -33,6 +33,9 @@ const OVERFLOW_HOLD: Duration = Duration::from_millis(300);
 /// What a datagram costs besides its bytes: headers, and the system's work on them.
 const PER_DATAGRAM: u64 = 64;
 
+/// What a send call costs besides.
+const PER_RUN: u64 = 1024;
+
 /// Finds them, for one shard.
 #[derive(Debug)]
 pub(super) struct Heavy {
@@ -99,14 +102,14 @@ impl Heavy {
         self.held_until
     }
 
-    /// Counts a run. Whether its sender should have a queue of its own.
-    pub(super) fn note(&mut self, sender: &mut Use, datagrams: u64, bytes: u64) -> bool {
+    /// Counts a run. If its sender should have a queue of its own: what it used in the last window.
+    pub(super) fn note(&mut self, sender: &mut Use, datagrams: u64, bytes: u64) -> Option<u64> {
         let cost = cost(datagrams, bytes);
         self.cost += cost;
         self.since_dry += cost;
         if sender.window == self.window {
             sender.cost += cost;
-            return false;
+            return None;
         }
         let last = std::mem::replace(
             sender,
@@ -116,7 +119,9 @@ impl Heavy {
             },
         );
         self.active += 1;
-        last.window + 1 == self.window && self.bar.is_some_and(|bar| last.cost > bar)
+        let is_heavy =
+            last.window + 1 == self.window && self.bar.is_some_and(|bar| last.cost > bar);
+        is_heavy.then_some(last.cost)
     }
 
     /// How many send into the queue of all.
@@ -139,9 +144,9 @@ impl Heavy {
     }
 }
 
-/// What it is to send this.
+/// What it is to send this in one call.
 pub(super) fn cost(datagrams: u64, bytes: u64) -> u64 {
-    bytes + datagrams * PER_DATAGRAM
+    bytes + datagrams * PER_DATAGRAM + PER_RUN
 }
 
 #[cfg(test)]
@@ -160,7 +165,7 @@ mod tests {
             for (who, &batches) in batches.iter().enumerate() {
                 for _ in 0..batches {
                     heavy.received(is_dry, start + MS * round);
-                    if heavy.note(&mut uses[who], 44, 50_000) {
+                    if heavy.note(&mut uses[who], 44, 50_000).is_some() {
                         found.push(who);
                     }
                 }
@@ -204,6 +209,6 @@ mod tests {
         }
         heavy.received(true, start + 2 * SPAN);
         heavy.received(true, start + 4 * SPAN);
-        assert!(!heavy.note(&mut loud, 44, 50_000));
+        assert_eq!(heavy.note(&mut loud, 44, 50_000), None);
     }
 }

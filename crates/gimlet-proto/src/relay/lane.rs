@@ -31,7 +31,7 @@ pub struct Lane {
     fair: Fair,
     heavy: Heavy,
     /// Found heavy and not yet told. One is enough: who goes on is found again.
-    found: Option<(SocketAddr, SessionId)>,
+    found: Option<HeavySender>,
     /// Whether what comes now waited in the queue of all.
     is_shared: bool,
     limits: Limits,
@@ -46,6 +46,17 @@ struct Route {
     flow: Arc<Flow>,
     share: Share,
     uses: [Use; 2],
+}
+
+/// One that sends much more than the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeavySender {
+    /// From where.
+    pub source: SocketAddr,
+    /// In which session.
+    pub session: SessionId,
+    /// What it used lately, which [`Turns`](super::turns::Turns) charge it.
+    pub cost: u64,
 }
 
 /// What a relay tells its lanes.
@@ -138,9 +149,9 @@ impl Lane {
         self.fair.overflowed();
     }
 
-    /// Who sends so much into the queue of all that it should have one of its own, and in which session.
-    /// If that can't be, nothing is to be done.
-    pub fn poll_heavy(&mut self) -> Option<(SocketAddr, SessionId)> {
+    /// Who sends so much into the queue of all that it should have one of its own. If that can't be,
+    /// nothing is to be done.
+    pub fn poll_heavy(&mut self) -> Option<HeavySender> {
         self.found.take()
     }
 
@@ -188,8 +199,13 @@ impl Lane {
             if !self.is_shared {
                 return Ok(());
             }
-            if self.heavy.note(&mut route.uses[from], packets, bytes) {
-                self.found = Some((source, frame.session));
+            if let Some(cost) = self.heavy.note(&mut route.uses[from], packets, bytes) {
+                let session = frame.session;
+                self.found = Some(HeavySender {
+                    source,
+                    session,
+                    cost,
+                });
             }
             match self.fair.pass(&mut route.share, packets, bytes) {
                 true => Ok(()),

@@ -7,13 +7,17 @@
 //!
 //! Empty queues don't always mean that something is left over: a process that waits for a processor finds
 //! its queue full, empties it at once, and loses what comes while it waits again. So turns can be *held*
-//! for a while: then the others get what they are owed and no more.
+//! for a while: then the others get what they are owed and no more. What they had of the shared queue, before they
+//! were taken out of it, is taken off; what was left over is not.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
 /// Most that a queue is owed: it has had nothing to send, or would have been served.
 const MAX_OWED: i64 = 512 * 1024;
+
+/// Most that a queue is charged: what the system's buffer holds, all of which may be its.
+const MAX_CHARGED: i64 = 8 << 20;
 
 /// One queue besides the shared one.
 pub type QueueId = u64;
@@ -36,6 +40,14 @@ impl Turns {
     /// There is a queue of this name now.
     pub fn open(&mut self, id: QueueId) {
         self.queues.push_back(Queue { id, owed: 0 });
+    }
+
+    /// Its sender has used so much of the shared queue.
+    pub fn charge(&mut self, id: QueueId, cost: u64) {
+        if let Some(queue) = self.queues.iter_mut().find(|queue| queue.id == id) {
+            let cost = i64::try_from(cost).unwrap_or(MAX_CHARGED);
+            queue.owed = queue.owed.saturating_sub(cost).max(-MAX_CHARGED);
+        }
     }
 
     /// It is gone.
@@ -84,8 +96,10 @@ impl Turns {
         };
         if let Some(mut queue) = self.queues.remove(at) {
             let cost = i64::try_from(cost).unwrap_or(MAX_OWED);
-            // What it got because nobody else wanted it is no debt for long.
-            queue.owed = queue.owed.saturating_sub(cost).max(-MAX_OWED);
+            // What it got because nobody else wanted it costs nothing.
+            if queue.owed > 0 {
+                queue.owed = queue.owed.saturating_sub(cost);
+            }
             self.queues.push_back(queue);
         }
     }
@@ -97,3 +111,6 @@ impl Turns {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

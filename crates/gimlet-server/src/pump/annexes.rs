@@ -16,8 +16,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use gimlet_net::socket;
-use gimlet_proto::relay::Lane;
 use gimlet_proto::relay::turns::{QueueId, Turns};
+use gimlet_proto::relay::{HeavySender, Lane};
 use gimlet_proto::secret::SessionId;
 use gimlet_proto::tunnel::is_tunnel;
 use quinn::AsyncUdpSocket;
@@ -156,6 +156,7 @@ impl Annexes {
         let cost = (bytes + metas.len() * PER_BUFFER) as u64;
         match queue {
             None => {
+                self.charge(metas);
                 self.turns.shared(cost, lane.senders());
                 if let Some(until) = lane.held_until() {
                     self.turns.hold(until);
@@ -169,9 +170,9 @@ impl Annexes {
                 }
             }
         }
-        if let Some((source, session)) = lane.poll_heavy() {
-            let meta = metas.iter().find(|meta| meta.addr == source);
-            self.open(source, session, meta.and_then(|meta| meta.dst_ip));
+        if let Some(heavy) = lane.poll_heavy() {
+            let meta = metas.iter().find(|meta| meta.addr == heavy.source);
+            self.open(heavy, meta.and_then(|meta| meta.dst_ip));
         }
         if self.look_at.is_some_and(|at| at <= now) {
             self.look(lane);
@@ -182,7 +183,23 @@ impl Annexes {
         }
     }
 
-    fn open(&mut self, source: SocketAddr, session: SessionId, here: Option<IpAddr>) {
+    /// What was in the shared queue before its sender's annex was opened counts too.
+    fn charge(&mut self, metas: &[RecvMeta]) {
+        for annex in &self.open {
+            let own = metas.iter().filter(|meta| meta.addr == annex.source);
+            let cost: usize = own.map(|meta| meta.len + PER_BUFFER).sum();
+            if cost > 0 {
+                self.turns.charge(annex.id, cost as u64);
+            }
+        }
+    }
+
+    fn open(&mut self, heavy: HeavySender, here: Option<IpAddr>) {
+        let HeavySender {
+            source,
+            session,
+            cost,
+        } = heavy;
         let Some(local) = self.local else { return };
         let is_open = self.open.iter().any(|annex| annex.source == source);
         if is_open || self.open.len() >= MAX_ANNEXES || is_tunnel(source) {
@@ -199,6 +216,7 @@ impl Annexes {
                 let id = self.next_id;
                 self.next_id += 1;
                 self.turns.open(id);
+                self.turns.charge(id, cost);
                 self.counters.annexes.one();
                 self.open.push(Annex {
                     id,
@@ -244,4 +262,4 @@ impl Annexes {
 }
 
 /// What a buffer costs besides its bytes.
-const PER_BUFFER: usize = 64;
+const PER_BUFFER: usize = 1024;

@@ -2,6 +2,7 @@
 
 use std::io::IoSliceMut;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -10,6 +11,8 @@ use gimlet_proto::secret::{RelaySecret, SessionId};
 use quinn::AsyncUdpSocket;
 use quinn::udp::{RecvMeta, Transmit};
 use tokio::time::timeout;
+
+use super::forwarder;
 
 /// Bind frames sent at most: the relay learns of a session a moment after its peers.
 const BINDS: u64 = 200;
@@ -20,20 +23,22 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// Asks until the relay says yes; before the control side has told it, it does not know us.
 pub(super) async fn bind(
     server: SocketAddr,
-    socket: &dyn AsyncUdpSocket,
+    socket: &Arc<dyn AsyncUdpSocket>,
     session: SessionId,
     secret: &RelaySecret,
 ) -> anyhow::Result<()> {
+    let mut poller = socket.clone().create_io_poller();
     for counter in 1..=BINDS {
-        socket.try_send(&Transmit {
+        let transmit = Transmit {
             destination: server,
             ecn: None,
             contents: &encode_bind(session, counter, secret),
             segment_size: None,
             src_ip: None,
-        })?;
+        };
+        forwarder::send(&**socket, &mut poller, &transmit).await?;
         let bound = encode_bound(session, counter);
-        if timeout(PATIENCE, heard(socket, &bound)).await.is_ok() {
+        if timeout(PATIENCE, heard(&**socket, &bound)).await.is_ok() {
             return Ok(());
         }
     }

@@ -42,7 +42,7 @@ impl Flood {
         let (source, sink) = (bind()?, bind()?);
         let session = match server {
             Some(server) => Some(Box::new(
-                Session::open(&server.parse()?, &*source, &*sink).await?,
+                Session::open(&server.parse()?, &source, &sink).await?,
             )),
             None => None,
         };

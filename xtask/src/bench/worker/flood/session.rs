@@ -2,6 +2,7 @@
 //! sockets are bound to what they agreed on.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use anyhow::bail;
 use gimlet::{NatClass, ServerAddress};
@@ -27,8 +28,8 @@ impl Session {
     /// Opens the session with `a` and `b` as the sockets of its two sides.
     pub(super) async fn open(
         server: &ServerAddress,
-        a: &dyn AsyncUdpSocket,
-        b: &dyn AsyncUdpSocket,
+        a: &Arc<dyn AsyncUdpSocket>,
+        b: &Arc<dyn AsyncUdpSocket>,
     ) -> anyhow::Result<Self> {
         let endpoint = endpoint(Ipv4Addr::LOCALHOST.into())?;
         let mut alice = Account::new(server)?.sign_in(&endpoint).await?;
@@ -62,10 +63,10 @@ pub(in crate::bench::worker) async fn introduce(
 pub(in crate::bench::worker) async fn bind_both(
     server: SocketAddr,
     session: SessionId,
-    sockets: [&dyn AsyncUdpSocket; 2],
+    sockets: [&Arc<dyn AsyncUdpSocket>; 2],
 ) -> anyhow::Result<()> {
     for (socket, secret) in sockets.iter().zip(&SECRETS) {
-        bind(server, *socket, session, secret).await?;
+        bind(server, socket, session, secret).await?;
     }
     Ok(())
 }

@@ -35,7 +35,7 @@ pub(super) async fn open(server: &ServerAddress, lanes: &mut [Lane]) -> anyhow::
         let session = SessionId((index as u64 + 1).to_be_bytes());
         let [dialer, acceptor] = &mut pairs[index % count];
         introduce(dialer, acceptor, session).await?;
-        bind_both(at, session, [&*lane.source, &*lane.sink]).await?;
+        bind_both(at, session, [&lane.source, &lane.sink]).await?;
         lane.head = Head::Frame(header(FrameKind::Data, session));
     }
     Ok(Peers {

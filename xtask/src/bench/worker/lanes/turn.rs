@@ -5,6 +5,7 @@
 
 use std::io::IoSliceMut;
 use std::net::{SocketAddr, SocketAddrV4};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -12,6 +13,7 @@ use quinn::AsyncUdpSocket;
 use quinn::udp::{RecvMeta, Transmit};
 use tokio::time::timeout;
 
+use super::super::forwarder;
 use super::{Head, Lane};
 
 const COOKIE: u32 = 0x2112_a442;
@@ -46,14 +48,14 @@ pub(super) async fn open(server: SocketAddr, lanes: &mut [Lane]) -> anyhow::Resu
                 (LIFETIME, 3600u32.to_be_bytes().to_vec()),
             ],
         );
-        ask(&*lane.source, server, &allocate).await?;
+        ask(&lane.source, server, &allocate).await?;
         let number = [CHANNEL.to_be_bytes(), [0, 0]].concat();
         let bind = request(
             CHANNEL_BIND,
             id,
             &[(CHANNEL_NUMBER, number), (XOR_PEER_ADDRESS, xored(sink))],
         );
-        ask(&*lane.source, server, &bind).await?;
+        ask(&lane.source, server, &bind).await?;
         lane.head = Head::Channel(CHANNEL);
     }
     Ok(())
@@ -86,20 +88,22 @@ fn xored(address: SocketAddrV4) -> Vec<u8> {
 }
 
 async fn ask(
-    socket: &dyn AsyncUdpSocket,
+    socket: &Arc<dyn AsyncUdpSocket>,
     server: SocketAddr,
     request: &[u8],
 ) -> anyhow::Result<()> {
     let kind = u16::from_be_bytes([request[0], request[1]]);
     let mut buffer = vec![0; 1 << 16];
+    let mut poller = socket.clone().create_io_poller();
     for _ in 0..TRIES {
-        socket.try_send(&Transmit {
+        let transmit = Transmit {
             destination: server,
             ecn: None,
             contents: request,
             segment_size: None,
             src_ip: None,
-        })?;
+        };
+        forwarder::send(&**socket, &mut poller, &transmit).await?;
         let mut meta = [RecvMeta::default()];
         let received = std::future::poll_fn(|cx| {
             socket.poll_recv(cx, &mut [IoSliceMut::new(&mut buffer)], &mut meta)
