@@ -51,6 +51,7 @@ async fn serve_stream(exposed: &Exposed, session: &Session, request: Request, mu
         Request::DatagramsTo { .. } => Goal::Destinations,
     };
     let open = exposed.announcer().opened(peer, goal, false, None);
+    let _counted = session.count();
     let dialled = match timeout(DIAL_TIMEOUT, dial(exposed, peer, &request)).await {
         Ok(Ok(socket)) => match stream.send.write_all(&[READY]).await {
             Ok(()) => Ok(socket),

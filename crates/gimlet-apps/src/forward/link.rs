@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use gimlet::{CloseReason, ConnectError, Connection, Endpoint, PeerId};
@@ -64,6 +65,19 @@ pub enum LinkError {
 pub struct Session {
     pub(super) connection: Connection,
     pub(super) exchange: Arc<Exchange>,
+    /// Streams whose data may lie unread.
+    streams: Arc<AtomicUsize>,
+}
+
+/// A stream that counts until this is dropped.
+#[derive(Debug)]
+pub(super) struct Counted(Session);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let left = self.0.streams.fetch_sub(1, Ordering::Relaxed) - 1;
+        self.0.connection.expect_unread(left);
+    }
 }
 
 impl Session {
@@ -77,7 +91,15 @@ impl Session {
         Self {
             connection,
             exchange,
+            streams: Arc::default(),
         }
+    }
+
+    /// Makes room for one more stream whose data may lie unread.
+    pub(super) fn count(&self) -> Counted {
+        let streams = self.streams.fetch_add(1, Ordering::Relaxed) + 1;
+        self.connection.expect_unread(streams);
+        Counted(self.clone())
     }
 
     fn is_open(&self) -> bool {

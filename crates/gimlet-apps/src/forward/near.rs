@@ -71,6 +71,7 @@ impl Near {
             stream,
             heard,
         } = self;
+        let _counted = session.count();
         let (traffic, ended) = splice(socket, stream, answer).await;
         if ended == Err(FlowError::TimedOut) {
             session.doubt(heard);

@@ -4,4 +4,4 @@ mod access;
 mod absence;
 mod datagrams;
 mod streams;
-mod world;
+pub(crate) mod world;

@@ -7,5 +7,6 @@ mod code;
 mod files;
 mod forward;
 mod router;
+mod socks;
 mod support;
 mod topic;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gimlet::{Endpoint, PeerId, ServerAddress};
+use gimlet::Endpoint;
 use gimlet_apps::forward::{self, Event, Exposed, FlowError, Link, Listening, Place, Traffic};
 use gimlet_apps::{Router, forward::Goal};
 use tokio::net::{TcpListener, TcpStream};
@@ -13,10 +13,7 @@ use crate::support::{peer, server};
 
 /// Both hosts, joined.
 pub(crate) struct World {
-    pub(crate) server: ServerAddress,
     pub(crate) link: Link,
-    pub(crate) user: Endpoint,
-    pub(crate) host: PeerId,
     pub(crate) exposed: Arc<Exposed>,
     _serving: Serving,
 }
@@ -55,12 +52,9 @@ impl World {
         let serving = serve(peer(&server, alpns).await, &exposed);
         let host = serving.endpoint.peer_id();
         let user = peer(&server, Vec::new()).await;
-        let link = Link::new(user.clone(), host);
+        let link = Link::new(user, host);
         Self {
-            server,
             link,
-            user,
-            host,
             exposed,
             _serving: serving,
         }
