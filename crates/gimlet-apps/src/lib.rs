@@ -7,8 +7,9 @@
 //! | [`pipe`] | `gimlet/pipe/1` | bytes both ways |
 //! | [`forward`] | `gimlet/forward/1` | TCP, UDP and Unix sockets of another host |
 //! | [`files`] | `gimlet/files/1` | files and folders |
-//! | [`chat`] | `gimlet/chat/1` | conversations |
+//! | [`chat`] | `gimlet/chat/2` | conversations |
 //! | [`topic`] | `gimlet/topic/1` | publish/subscribe |
+//! | [`lan`] | `gimlet/lan/1` | peers on the same network, with no server |
 //! | [`code`] | `gimlet/code/1` | short codes: two who share a few words find each other |
 //!
 //! A [`Router`] answers several protocols on one endpoint. `docs/protocol.md` has the bytes of each.
@@ -21,7 +22,9 @@ pub mod echo;
 #[cfg(unix)]
 pub mod files;
 pub mod forward;
+pub mod lan;
 pub mod pipe;
+mod records;
 mod retry;
 mod router;
 pub mod socks;
