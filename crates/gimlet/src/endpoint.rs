@@ -22,6 +22,7 @@ use gimlet_proto::traversal::{Family, SocketId};
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
+mod lan;
 mod numbers;
 mod resolve;
 
@@ -34,12 +35,18 @@ use crate::engine::Command;
 use crate::error::{ConnectError, RequestError, SignInError};
 use crate::event::{EndpointEvent, SignedIn};
 use crate::incoming;
+use crate::lan::Lan;
 use crate::network::Network;
-use crate::peer::{Peer, Phase};
+use crate::peer::{Peer, Phase, Wanted};
 use crate::policy::AcceptPolicy;
 
 /// How long [`Endpoint::connect`] tries. The introduction alone may wait 10 s for a person.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a handshake over a session that stood already may take before a new one is asked for: the
+/// peer's process may be another one than the session was made with, which answers nothing there. A
+/// handshake whose packets are lost is repeated several times in it.
+const STALE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Pages of the peer list asked for at most: 64 × 1,024 peers.
 const MAX_PAGES: usize = 1024;
@@ -63,6 +70,8 @@ pub(crate) struct Shared {
     pub(crate) credential: Credential,
     pub(crate) socket: Arc<PathSocket>,
     pub(crate) quic: quinn::Endpoint,
+    /// Where peers on the same network are met without a server, if they are.
+    pub(crate) lan: Option<Lan>,
     pub(crate) sockets: Vec<(SocketId, Family, SocketAddr)>,
     pub(crate) network: Network,
     pub(crate) servers: Vec<ServerAddress>,
@@ -399,38 +408,47 @@ impl Endpoint {
         }
         self.online().await?;
         let dialled_at = Instant::now();
-        let (reply, dialled) = oneshot::channel();
         let gone = || ConnectError::NotSignedIn(SignInError::SignedOut);
-        self.inner
-            .commands
-            .send(Command::Dial { peer, reply })
-            .await
-            .map_err(|_| gone())?;
-        let (peer, _wanted) = dialled.await.map_err(|_| gone())?;
+        let mut stale = None;
+        loop {
+            let (peer, _wanted) = self.session_with(peer, stale).await?;
+            let stood = *peer.phase.borrow() == Phase::Introduced;
+            let connecting = incoming::dial(shared, &peer, alpn)?;
+            let mut phase = peer.phase.subscribe();
+            let refused = phase.wait_for(|phase| matches!(phase, Phase::Refused(_)));
+            let connection = tokio::select! {
+                connection = connecting => connection?,
+                phase = refused => match phase.as_deref() {
+                    Ok(Phase::Refused(reason)) => return Err(refusal(*reason)),
+                    Ok(Phase::Introducing | Phase::Introduced) | Err(_) => return Err(gone()),
+                },
+                () = tokio::time::sleep(STALE_TIMEOUT), if stood && stale.is_none() => {
+                    stale = Some(peer.link.addr());
+                    continue;
+                }
+                () = tokio::time::sleep(CONNECT_TIMEOUT) => {
+                    return Err(match *peer.phase.borrow() {
+                        Phase::Introducing => ConnectError::Unanswered,
+                        Phase::Introduced | Phase::Refused(_) => ConnectError::TimedOut,
+                    });
+                }
+            };
+            let shared = shared.clone();
+            return Ok(Connection::new(shared, peer, connection, dialled_at, true));
+        }
+    }
 
-        let connecting = incoming::dial(shared, &peer, alpn)?;
-        let mut phase = peer.phase.subscribe();
-        let refused = phase.wait_for(|phase| matches!(phase, Phase::Refused(_)));
-        let connection = tokio::select! {
-            connection = connecting => connection?,
-            phase = refused => match phase.as_deref() {
-                Ok(Phase::Refused(reason)) => return Err(refusal(*reason)),
-                Ok(Phase::Introducing | Phase::Introduced) | Err(_) => return Err(gone()),
-            },
-            () = tokio::time::sleep(CONNECT_TIMEOUT) => {
-                return Err(match *peer.phase.borrow() {
-                    Phase::Introducing => ConnectError::Unanswered,
-                    Phase::Introduced | Phase::Refused(_) => ConnectError::TimedOut,
-                });
-            }
-        };
-        Ok(Connection::new(
-            shared.clone(),
-            peer.clone(),
-            connection,
-            dialled_at,
-            true,
-        ))
+    /// A session with that peer; another one than the stale one.
+    async fn session_with(
+        &self,
+        peer: PeerId,
+        stale: Option<VirtualAddr>,
+    ) -> Result<(Arc<Peer>, Wanted), ConnectError> {
+        let (reply, dialled) = oneshot::channel();
+        let gone = |_| ConnectError::NotSignedIn(SignInError::SignedOut);
+        let dial = Command::Dial { peer, stale, reply };
+        self.send_command(dial).await.map_err(gone)?;
+        dialled.await.map_err(|_| gone(()))
     }
 
     /// The next connection that a peer has made to us, authenticated and let in by the policy.
@@ -468,6 +486,10 @@ impl Endpoint {
         // Peers that do not hear it time out.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.goodbye()).await;
         self.inner.shared.quic.close(0u8.into(), b"closed");
+        if let Some(lan) = &self.inner.shared.lan {
+            // Peers that do not hear it time out.
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, lan.close()).await;
+        }
     }
 
     async fn goodbye(&self) {

@@ -82,6 +82,8 @@ pub(crate) enum Command {
     Dial {
         /// With whom.
         peer: PeerId,
+        /// A session on which nothing answers.
+        stale: Option<VirtualAddr>,
         /// The peer, kept as long as the caller wants it.
         reply: oneshot::Sender<(Arc<Peer>, Wanted)>,
     },
@@ -270,9 +272,9 @@ impl Engine {
 
     fn handle_command(&mut self, command: Command) {
         match command {
-            Command::Dial { peer, reply } => {
+            Command::Dial { peer, stale, reply } => {
                 self.map_port();
-                if let Some(dialled) = self.dial(peer) {
+                if let Some(dialled) = self.dial(peer, stale) {
                     // The caller may have gone; the session then lingers and ends.
                     let _ = reply.send(dialled);
                 }

@@ -78,8 +78,15 @@ impl Asking {
 }
 
 impl Engine {
-    /// The peer with a session, made if need be; `None` where there are too many.
-    pub(super) fn dial(&mut self, id: PeerId) -> Option<(Arc<Peer>, Wanted)> {
+    /// The peer with a session that is not the stale one, made if need be; `None` where there are too many.
+    pub(super) fn dial(
+        &mut self,
+        id: PeerId,
+        stale: Option<VirtualAddr>,
+    ) -> Option<(Arc<Peer>, Wanted)> {
+        if stale.is_some() && self.newest.get(&id) == stale.as_ref() {
+            self.newest.remove(&id);
+        }
         let newest = self.newest.get(&id).and_then(|addr| self.entries.get(addr));
         if let Some(entry) = newest {
             return Some((entry.peer.clone(), entry.peer.want()));

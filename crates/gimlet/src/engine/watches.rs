@@ -40,12 +40,14 @@ impl Watches {
         Some((watched.tidings.subscribe(), is_new))
     }
 
-    /// A server says whether a peer is there.
-    fn said(&mut self, server: ServerId, peer: PeerId, online: bool) {
-        if let Some(watched) = self.peers.get_mut(&peer) {
-            watched.said.insert(server, online);
-            watched.publish(online);
-        }
+    /// A server says whether a peer is there; whether the peer has just come.
+    fn said(&mut self, server: ServerId, peer: PeerId, online: bool) -> bool {
+        let Some(watched) = self.peers.get_mut(&peer) else {
+            return false;
+        };
+        let before = watched.said.insert(server, online);
+        watched.publish(online);
+        online && before.is_some()
     }
 
     /// What a server said holds no more.
@@ -94,7 +96,13 @@ impl Engine {
     }
 
     pub(super) fn presence(&mut self, server: ServerId, said: message::Presence) {
-        self.watches.said(server, said.peer, said.online);
+        let came = self.watches.said(server, said.peer, said.online);
+        let newest = self.newest.get(&said.peer);
+        let entry = newest.and_then(|addr| self.entries.get(addr));
+        // It may have been restarted, and know nothing of the session: the next dial makes another one.
+        if came && entry.is_some_and(|entry| !entry.session.is_dialling()) {
+            self.newest.remove(&said.peer);
+        }
     }
 
     /// A server is gone, and does not tell us any more.
