@@ -7,7 +7,11 @@ mod chat;
 mod commands;
 mod contacts;
 mod doctor;
+#[cfg(unix)]
+mod failover;
 mod failures;
+#[cfg(unix)]
+mod forward;
 mod pipe;
 mod serve;
 #[cfg(unix)]
