@@ -1,147 +1,88 @@
-//! `gimlet/chat/1`: a conversation, a line at a time.
+//! `gimlet/chat/2`: conversations, a line at a time.
 //!
-//! The dialer opens one bidirectional stream. Each side sends records: kind (one byte), length (two
-//! bytes, big-endian), then that many bytes.
+//! A [`Conversation`] is asked for by one side and accepted by the other. Every line arrives once and in
+//! order, and is told to have arrived; connections may break meanwhile and paths change, and either side
+//! may be restarted: the conversation goes on as long as both want it. The accepting side's
+//! [`Reception`] knows which connection belongs to which conversation.
 //!
-//! | kind | meaning | bytes |
-//! | --- | --- | --- |
-//! | 0 | hello, first record of each side | the name to show, UTF-8, may be empty |
-//! | 1 | a line | UTF-8 without the line end |
+//! | module | what |
+//! | --- | --- |
+//! | `exchange` | one side's machine: numbers, acknowledgements, what is said again |
+//! | `wire` | the records on the stream |
+//! | `driver` | the task that joins both with connections |
 //!
-//! Records of unknown kinds are skipped. Finishing the stream is leaving; the other side, once it has
-//! read everything, finishes too, and then either may close the connection.
+//! # Examples
+//!
+//! ```no_run
+//! use gimlet::{Endpoint, PeerId};
+//! use gimlet_apps::chat::{Conversation, Event, Options, Reception};
+//!
+//! # async fn example(alice: Endpoint, bob: Endpoint) -> anyhow::Result<()> {
+//! // Bob's side, bound with the ALPN of chat.
+//! tokio::spawn(async move {
+//!     let reception = Reception::new("bob");
+//!     while let Some(connection) = bob.accept().await {
+//!         if let Some(request) = reception.receive(connection).await {
+//!             let mut conversation = request.accept();
+//!             conversation.say("hello");
+//!         }
+//!     }
+//! });
+//! // Alice's.
+//! # let id: PeerId = alice.peer_id();
+//! let mut conversation = Conversation::ask(&alice, id, Options::default()).await?;
+//! while let Some(event) = conversation.next().await {
+//!     if let Event::Line(text) = event {
+//!         println!("bob: {text}");
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
-use std::io;
+mod conversation;
+mod driver;
+mod exchange;
+mod link;
+#[doc(hidden)]
+pub mod old;
+mod reception;
+mod wire;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+#[doc(hidden)]
+pub use old::{Record, hello, line, read};
+pub use conversation::{Conversation, Event, Listener, Options, Speaker};
+pub use reception::{Reception, Request};
+pub use wire::ConversationId;
 
 /// ALPN of conversations.
-pub const ALPN: &[u8] = b"gimlet/chat/1";
+pub const ALPN: &[u8] = b"gimlet/chat/2";
 
-/// Longest line sent, in bytes: a screenful, far below the 65,535 a record can hold.
+/// Longest line sent, bytes: several screens. A longer one is said as several.
 pub const MAX_LINE: usize = 16 * 1024;
 
-const HELLO: u8 = 0;
-const LINE: u8 = 1;
+/// Lines that may wait to arrive: more than a person types while a train is in a tunnel.
+pub const MAX_UNDELIVERED: usize = 256;
 
-/// What the other side said.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Record {
-    /// How it wants to be shown. Nothing vouches for this name; the server's does.
-    Hello(String),
-    /// A line.
-    Line(String),
-}
-
-/// Says hello: the first record of each side.
-pub async fn hello<W: AsyncWrite + Unpin>(send: &mut W, name: &str) -> io::Result<()> {
-    write(send, HELLO, name).await
-}
-
-/// Sends a line, in pieces if it is longer than [`MAX_LINE`].
-pub async fn line<W: AsyncWrite + Unpin>(send: &mut W, text: &str) -> io::Result<()> {
-    let mut rest = text;
-    loop {
-        let (piece, more) = rest.split_at(fitting(rest));
-        write(send, LINE, piece).await?;
-        if more.is_empty() {
-            return Ok(());
-        }
-        rest = more;
-    }
-}
-
-async fn write<W: AsyncWrite + Unpin>(send: &mut W, kind: u8, text: &str) -> io::Result<()> {
-    let text = &text.as_bytes()[..fitting(text)];
-    let mut record = Vec::with_capacity(3 + text.len());
-    record.push(kind);
-    record.extend_from_slice(&(text.len() as u16).to_be_bytes());
-    record.extend_from_slice(text);
-    send.write_all(&record).await
-}
-
-/// How many bytes of the text fit in a record, cut between characters.
-fn fitting(text: &str) -> usize {
-    let mut end = text.len().min(MAX_LINE);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    end
-}
-
-/// Reads the next record; `None` when the other side has left. Not cancel safe: give it a task.
-pub async fn read<R: AsyncRead + Unpin>(recv: &mut R) -> io::Result<Option<Record>> {
-    loop {
-        let mut kind = [0];
-        if recv.read(&mut kind).await? == 0 {
-            return Ok(None);
-        }
-        let length = recv.read_u16().await?;
-        let mut bytes = vec![0; usize::from(length)];
-        recv.read_exact(&mut bytes).await?;
-        let text = || String::from_utf8_lossy(&bytes).into_owned();
-        match kind[0] {
-            HELLO => return Ok(Some(Record::Hello(text()))),
-            LINE => return Ok(Some(Record::Line(text()))),
-            _ => (),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn read_all(mut bytes: &[u8]) -> io::Result<Vec<Record>> {
-        let mut records = Vec::new();
-        while let Some(record) = read(&mut bytes).await? {
-            records.push(record);
-        }
-        Ok(records)
-    }
-
-    #[tokio::test]
-    async fn records_are_these_bytes() {
-        let mut bytes = Vec::new();
-        hello(&mut bytes, "al").await.unwrap();
-        line(&mut bytes, "hé").await.unwrap();
-        assert_eq!(bytes, b"\x00\x00\x02al\x01\x00\x03h\xc3\xa9");
-        let records = read_all(&bytes).await.unwrap();
-        assert_eq!(
-            records,
-            [
-                Record::Hello("al".to_owned()),
-                Record::Line("hé".to_owned())
-            ]
-        );
-    }
-
-    #[tokio::test]
-    async fn a_long_line_is_cut_between_characters() {
-        let text = format!("a{}", "é".repeat(MAX_LINE));
-        let mut bytes = Vec::new();
-        line(&mut bytes, &text).await.unwrap();
-        let pieces = read_all(&bytes).await.unwrap();
-        assert_eq!(pieces.len(), 3);
-        let whole: String = pieces
-            .into_iter()
-            .map(|record| match record {
-                Record::Line(piece) => piece,
-                Record::Hello(_) => panic!("hello"),
-            })
-            .collect();
-        assert_eq!(whole, text);
-    }
-
-    #[tokio::test]
-    async fn unknown_kinds_are_skipped_and_bad_text_is_repaired() {
-        let records = read_all(b"\x07\x00\x01x\x01\x00\x01\xff").await.unwrap();
-        assert_eq!(records, [Record::Line("\u{fffd}".to_owned())]);
-    }
-
-    #[tokio::test]
-    async fn a_record_cut_short_is_an_error() {
-        assert!(read_all(b"\x01\x00\x05abc").await.is_err());
-        assert!(read_all(b"\x01\x00").await.is_err());
-    }
+/// How a conversation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Ended {
+    /// We left.
+    #[error("you left")]
+    Left,
+    /// The other side left.
+    #[error("said goodbye")]
+    TheyLeft,
+    /// Who was asked does not want to talk.
+    #[error("does not want to talk now")]
+    Denied,
+    /// Who was asked did not answer within a minute.
+    #[error("did not answer the request")]
+    Unanswered,
+    /// Who was asked has as many conversations as it takes.
+    #[error("has too many conversations")]
+    Busy,
+    /// The other side did not come back within ten minutes.
+    #[error("did not come back")]
+    Away,
 }

@@ -40,7 +40,6 @@ mod keep;
 mod name;
 mod publisher;
 mod reader;
-mod records;
 mod store;
 mod subscription;
 mod wire;

@@ -13,8 +13,9 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
-use super::wire::{HEADER, MESSAGE_PREFIX, ToSubscriber};
+use super::wire::{MESSAGE_PREFIX, ToSubscriber};
 use super::{MAX_MESSAGE, PublishError, Topic};
+use crate::records::HEADER;
 
 /// Topics of one publisher. Each is remembered with its numbering, also when nothing of it is kept.
 const MAX_TOPICS: usize = 4096;

@@ -11,7 +11,8 @@ use bytes::Bytes;
 
 use super::Topic;
 use super::keep::{Found, Keep};
-use super::wire::{HEADER, Start, ToSubscriber, Violation};
+use super::wire::{Start, ToSubscriber};
+use crate::records::{HEADER, Violation};
 
 /// Messages under way to one subscriber: as many small ones as fill a long round trip.
 const WINDOW: usize = 1024;

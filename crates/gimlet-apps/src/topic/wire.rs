@@ -1,16 +1,14 @@
-//! The records of a subscription's stream: kind (one byte), length (four bytes, big-endian), body.
+//! The [records](crate::records) of a subscription's stream.
 //!
 //! The subscriber opens the stream with Subscribe and then says what it has taken; the publisher sends
 //! Line before the first message and whenever the numbering is another one.
 
 use std::time::{Duration, SystemTime};
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes};
 
 use super::{MAX_MESSAGE, Topic};
-
-/// Kind and length.
-pub(super) const HEADER: usize = 5;
+use crate::records::{Violation, record, u64_of, whole};
 
 /// Number and time of a message, before its payload.
 pub(super) const MESSAGE_PREFIX: usize = 16;
@@ -72,11 +70,6 @@ pub(super) enum ToSubscriber {
     Pong,
 }
 
-/// The other side does not keep to the protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the peer does not keep to the protocol")]
-pub(super) struct Violation;
-
 impl ToPublisher {
     /// Longest body taken.
     pub(super) const MAX_BODY: usize = 256;
@@ -103,7 +96,7 @@ impl ToPublisher {
     pub(super) fn decode(kind: u8, mut body: Bytes) -> Result<Option<Self>, Violation> {
         Ok(Some(match kind {
             SUBSCRIBE => {
-                let start = body.try_get_u8().map_err(short)?;
+                let start = body.try_get_u8().map_err(|_| Violation)?;
                 let (epoch, seq) = (u64_of(&mut body)?, u64_of(&mut body)?);
                 let start = match start {
                     0 => Start::Kept,
@@ -177,29 +170,6 @@ pub(super) fn unix_ms(at: SystemTime) -> u64 {
 pub(super) fn at_unix_ms(ms: u64) -> SystemTime {
     let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms));
     at.unwrap_or(SystemTime::UNIX_EPOCH)
-}
-
-fn record(kind: u8, fill: impl FnOnce(&mut BytesMut)) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(HEADER + 32);
-    bytes.put_u8(kind);
-    bytes.put_u32(0);
-    fill(&mut bytes);
-    let length = (bytes.len() - HEADER) as u32;
-    bytes[1..HEADER].copy_from_slice(&length.to_be_bytes());
-    bytes.freeze()
-}
-
-fn u64_of(body: &mut Bytes) -> Result<u64, Violation> {
-    body.try_get_u64().map_err(short)
-}
-
-fn short(_: bytes::TryGetError) -> Violation {
-    Violation
-}
-
-/// A value, if nothing stands behind it.
-fn whole<T>(value: T, rest: Bytes) -> Result<T, Violation> {
-    rest.is_empty().then_some(value).ok_or(Violation)
 }
 
 #[cfg(test)]

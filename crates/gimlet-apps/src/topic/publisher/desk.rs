@@ -13,11 +13,12 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::{Event, PublishError, Status};
+use crate::records::Violation;
 use crate::topic::Topic;
 use crate::topic::keep::{Keep, Kept};
 use crate::topic::reader::Reader;
 use crate::topic::store::Store;
-use crate::topic::wire::{Start, Violation};
+use crate::topic::wire::Start;
 
 /// Messages that gather for one write: of the largest, half of what is kept by default.
 const MAX_BATCH: usize = 32;

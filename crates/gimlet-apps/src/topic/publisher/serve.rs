@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::{Command, Publisher};
-use crate::topic::records::Records;
+use crate::records::Records;
 use crate::topic::wire::{ToPublisher, ToSubscriber};
 use crate::{BUSY, NOT_SERVED};
 

@@ -5,8 +5,9 @@ use std::time::SystemTime;
 use proptest::prelude::*;
 
 use super::*;
+use crate::records::HEADER;
 use crate::topic::keep::Limits;
-use crate::topic::wire::{HEADER, Position};
+use crate::topic::wire::Position;
 
 /// A log and the time, and what one subscriber made of its records.
 struct Bench {

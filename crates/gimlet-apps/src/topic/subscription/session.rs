@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Lost, Message, Update};
+use crate::records::{ReadError, Records};
 use crate::topic::Topic;
-use crate::topic::records::{ReadError, Records};
 use crate::topic::wire::{Position, Start, ToPublisher, ToSubscriber};
 
 /// How long a publisher whose presence changed may take to say that it is still the same: two of the

@@ -1,6 +1,7 @@
 //! The bytes, and what is made of other bytes.
 
 use super::*;
+use crate::records::HEADER;
 
 fn body(bytes: &Bytes) -> (u8, Bytes) {
     let length = u32::from_be_bytes(bytes[1..5].try_into().unwrap()) as usize;
