@@ -183,7 +183,7 @@ impl Server {
     }
 
     /// Serves until `shutdown` is done; then tells everybody, lets them go, and returns within a
-    /// second or so.
+    /// second or so, and one more for each 10,000 peers.
     ///
     /// # Errors
     ///
