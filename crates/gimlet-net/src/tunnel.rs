@@ -35,6 +35,7 @@ mod connect;
 mod inbox;
 mod listen;
 mod outbox;
+mod tcp;
 #[cfg(test)]
 mod tests;
 
@@ -43,6 +44,7 @@ pub use connect::{Destination, TunnelError};
 pub use inbox::{Inbox, Received, inbox};
 pub use listen::listen;
 pub use outbox::{Budget, Outbox};
+pub use tcp::{MAX_UNSENT, prepare};
 
 /// Bytes that may wait to be sent: at 100 Mbit/s what leaves in 80 ms. More would only make packets
 /// older; less would lose bursts of one congestion window.

@@ -39,8 +39,8 @@ use crate::counters::Counters;
 pub(crate) use listener::Listener;
 use mux::MuxSocket;
 
-/// Bytes that may wait for one peer: at 100 Mbit/s what leaves in 40 ms. TCP holds as much again and
-/// more; what waits longer than that is better dropped.
+/// Bytes that may wait for one peer: at 100 Mbit/s what leaves in 40 ms, beside the little that
+/// [TCP may hold](gimlet_net::tunnel::MAX_UNSENT). What waits longer is better dropped.
 const MAX_WAITING: usize = 512 * 1024;
 
 /// Bytes that may wait for all peers together: what 512 do that have stopped reading.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use gimlet_net::identity::Identity;
 use gimlet_net::path::PathSocket;
 use gimlet_net::proxy::Proxy;
-use gimlet_net::tls::{Credential, TlsError};
+use gimlet_net::tls::{CertificateDer, Credential, TlsError};
 use gimlet_net::transport;
 use gimlet_proto::address::ServerAddress;
 use gimlet_proto::name::Name;
@@ -54,6 +54,7 @@ pub struct Builder {
     keeps_outcomes: bool,
     skips_search: bool,
     proxy: Option<Proxy>,
+    roots: Vec<CertificateDer<'static>>,
     lan: bool,
 }
 
@@ -150,6 +151,13 @@ impl Builder {
         self
     }
 
+    /// Trusts these root certificates (DER) besides the platform's, where a server's address has no key
+    /// and its certificate is judged by name: for an operator with an authority of its own. Default: none.
+    pub fn roots(mut self, roots: Vec<CertificateDer<'static>>) -> Self {
+        self.roots = roots;
+        self
+    }
+
     /// Sets other sockets than the operating system's. Default: [`Network::system`].
     pub fn network(mut self, network: Network) -> Self {
         self.network = Some(network);
@@ -168,7 +176,7 @@ impl Builder {
     /// Outside a tokio runtime.
     pub async fn bind(self) -> Result<Endpoint, BindError> {
         let identity = self.identity.unwrap_or_else(Identity::generate);
-        let credential = Credential::new(&identity)?;
+        let credential = Credential::new(&identity)?.with_roots(self.roots);
         let network = match self.network {
             Some(network) => network,
             None => Network::system(self.port)?,

@@ -89,6 +89,7 @@ pub use gimlet_net::identity::{Identity, IdentityError};
 pub use gimlet_net::path::CountersSnapshot;
 pub use gimlet_net::port_map::PortMapping;
 pub use gimlet_net::proxy::{ParseProxyError, Proxy, ProxyError};
+pub use gimlet_net::tls::CertificateDer;
 pub use gimlet_net::watch::Changes;
 pub use gimlet_proto::address::{ParseAddressError, ServerAddress};
 pub use gimlet_proto::candidate::{Allocation, Behaviour, NatClass};

@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, http};
 
+use super::tcp::prepare;
 use crate::proxy::{self, Proxy, ProxyError};
 
 /// How long all of it may take. Proxies that look names up and ask others may need seconds.
@@ -75,8 +76,7 @@ async fn shake_hands(to: &Destination<'_>) -> Result<(Stream, SocketAddr), Tunne
         (None, Some(addr)) => TcpStream::connect(addr).await.map_err(TunnelError::Tcp)?,
         (None, None) => return Err(TunnelError::Name),
     };
-    // Packets are joined where they wait; the system must not hold them back as well.
-    tcp.set_nodelay(true).map_err(TunnelError::Tcp)?;
+    prepare(&tcp).map_err(TunnelError::Tcp)?;
     let local = tcp.local_addr().map_err(TunnelError::Tcp)?;
     let name = ServerName::try_from(to.host.to_owned()).map_err(|_| TunnelError::Name)?;
     let tls = TlsConnector::from(to.tls.clone()).connect(name, tcp).await;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use gimlet_proto::tunnel::{MAX_MESSAGE, MAX_PACKET, MessageError, check, push, split_first};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, interval as every};
 
 use super::*;
 
@@ -95,6 +95,14 @@ async fn outboxes_share_a_budget_and_give_it_back() {
 
 // --- inbox ---
 
+/// An inbox with one message in it.
+fn inbox_with(packets: &[&[u8]]) -> Inbox {
+    let (sender, inbox) = inbox();
+    let (from, message) = (from(), message(packets));
+    sender.try_send(Received { from, message }).unwrap();
+    inbox
+}
+
 async fn fetch(inbox: &mut Inbox, size: usize, count: usize) -> Vec<(SocketAddr, Vec<u8>, usize)> {
     let mut memory = vec![vec![0; size]; count];
     let mut meta = vec![RecvMeta::default(); count];
@@ -110,15 +118,7 @@ async fn fetch(inbox: &mut Inbox, size: usize, count: usize) -> Vec<(SocketAddr,
 
 #[tokio::test]
 async fn packets_of_one_length_come_joined_and_others_apart() {
-    let (sender, mut inbox) = inbox();
-    let message = message(&[b"aaa", b"bbb", b"c", b"dddd", b"eeeee"]);
-    sender
-        .send(Received {
-            from: from(),
-            message,
-        })
-        .await
-        .unwrap();
+    let mut inbox = inbox_with(&[b"aaa", b"bbb", b"c", b"dddd", b"eeeee"]);
     let fetched = fetch(&mut inbox, 1500, 8).await;
     assert_eq!(
         fetched,
@@ -132,15 +132,7 @@ async fn packets_of_one_length_come_joined_and_others_apart() {
 
 #[tokio::test]
 async fn what_finds_no_room_comes_next_time_and_what_never_fits_is_lost() {
-    let (sender, mut inbox) = inbox();
-    let message = message(&[b"aaaa", b"bbbb", b"too long", b"cc", b"d"]);
-    sender
-        .send(Received {
-            from: from(),
-            message,
-        })
-        .await
-        .unwrap();
+    let mut inbox = inbox_with(&[b"aaaa", b"bbbb", b"too long", b"cc", b"d"]);
     assert_eq!(
         fetch(&mut inbox, 6, 1).await,
         [(from(), b"aaaa".to_vec(), 4)]
@@ -155,18 +147,10 @@ async fn what_finds_no_room_comes_next_time_and_what_never_fits_is_lost() {
 #[tokio::test]
 async fn a_whole_message_is_fetched_whatever_the_buffers_are() {
     for (size, count) in [(1500, 1), (1500, 32), (15_000, 2), (65_536, 1)] {
-        let (sender, mut inbox) = inbox();
         let sizes = [1200, 1200, 900, 1200, 40, 1452, 1452, 1452, 1, 1500];
         let sent: Vec<Vec<u8>> = sizes.iter().map(|&size| vec![size as u8; size]).collect();
         let parts: Vec<&[u8]> = sent.iter().map(Vec::as_slice).collect();
-        let message = message(&parts);
-        sender
-            .send(Received {
-                from: from(),
-                message,
-            })
-            .await
-            .unwrap();
+        let mut inbox = inbox_with(&parts);
         let mut got = Vec::new();
         while got.len() < sent.len() {
             for (_, bytes, stride) in fetch(&mut inbox, size, count).await {
@@ -227,12 +211,10 @@ async fn silence_ends_it() {
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_takes_nothing_ends_it_and_holds_nobody_up() {
     let (deliver, _delivered) = mpsc::channel(16);
-    let alive = futures_util::stream::unfold((), async |()| {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        Some((
-            Ok::<_, mpsc::error::SendError<Bytes>>(Incoming::Nothing),
-            (),
-        ))
+    let alive = futures_util::stream::unfold(every(Duration::from_secs(1)), async |mut seconds| {
+        seconds.tick().await;
+        let nothing = Ok::<_, mpsc::error::SendError<Bytes>>(Incoming::Nothing);
+        Some((nothing, seconds))
     });
     // Room for one message, and nobody reads.
     let (sender, _receiver) = mpsc::channel::<Bytes>(1);
@@ -241,9 +223,10 @@ async fn a_reader_that_takes_nothing_ends_it_and_holds_nobody_up() {
     });
     let outbox = Outbox::new(MAX_MESSAGE, Budget::unlimited());
     let sending = async {
+        let mut ticks = every(Duration::from_millis(10));
         loop {
             outbox.push(&[0; 1000], None);
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            ticks.tick().await;
         }
     };
     let end = tokio::select! {

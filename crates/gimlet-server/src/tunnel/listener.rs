@@ -14,7 +14,7 @@ use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::any;
 use futures_util::{SinkExt, StreamExt};
-use gimlet_net::tunnel::{Incoming, carry};
+use gimlet_net::tunnel::{Incoming, carry, prepare};
 use gimlet_proto::tunnel::{MAX_MESSAGE, PATH};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -128,8 +128,7 @@ impl Listener {
 
 /// The way from a TCP connection to the one request it may make. `None` where it ends before.
 async fn greet(tcp: TcpStream, tls: TlsAcceptor, router: Router) -> Option<()> {
-    // Packets are joined where they wait; the system must not hold them back as well.
-    tcp.set_nodelay(true).ok()?;
+    prepare(&tcp).ok()?;
     let shaken = time::timeout(HANDSHAKE_TIMEOUT, tls.accept(tcp)).await;
     let tls = shaken.ok()?.ok()?;
     let connection = http1::Builder::new()
