@@ -134,10 +134,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             report.setup(setup::measure(plan).await?);
         }
         if wanted(Part::Throughput) {
-            report.throughput(throughput::measure(plan, &Variant::BESIDE_PLAIN).await?);
+            report.throughput(throughput::measure(plan, &Variant::BESIDE_PLAIN, 1).await?);
         }
         if wanted(Part::Tls) {
-            report.tls(throughput::measure(plan, &Variant::BESIDE_UDP).await?);
+            report.tls(throughput::measure(plan, &Variant::BESIDE_UDP, throughput::SEVERAL).await?);
         }
         if wanted(Part::Relay) {
             report.relay(relay::measure(plan).await?);

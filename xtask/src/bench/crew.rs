@@ -93,9 +93,9 @@ impl Worker {
         }
     }
 
-    /// Has it send a stream.
-    pub(super) async fn send(&mut self, bytes: u64) -> anyhow::Result<Sent> {
-        match self.ask(Order::Send { bytes }).await? {
+    /// Has it send so many bytes on so many streams.
+    pub(super) async fn send(&mut self, bytes: u64, streams: u8) -> anyhow::Result<Sent> {
+        match self.ask(Order::Send { bytes, streams }).await? {
             Answer::Sent(sent) => Ok(sent),
             other => bail!("a worker told to send said {other:?}"),
         }

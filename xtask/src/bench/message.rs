@@ -177,8 +177,8 @@ impl Role {
 pub(super) enum Order {
     /// Say what you have used so far.
     Read,
-    /// Send a stream of this many bytes.
-    Send { bytes: u64 },
+    /// Send this many bytes in all on so many streams.
+    Send { bytes: u64, streams: u8 },
     /// Send datagrams as fast as you can.
     Flood { to: SocketAddr, seconds: f64 },
     /// Connect once.

@@ -78,14 +78,14 @@ impl Report {
 
     /// Takes the streams.
     pub(super) fn throughput(&mut self, lines: Vec<Line>) {
-        tables::throughput(&lines);
+        tables::throughput("one stream", &lines);
         self.targets.extend(target::throughput(&lines));
         self.throughput = lines;
     }
 
     /// Takes the streams over TLS.
     pub(super) fn tls(&mut self, lines: Vec<Line>) {
-        tables::throughput(&lines);
+        tables::throughput("four streams", &lines);
         self.targets.extend(target::tls(&lines));
         self.tls = lines;
     }

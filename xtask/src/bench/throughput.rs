@@ -10,6 +10,10 @@ use super::{Plan, progress};
 /// Sent before measuring: windows, buffers and path MTU have settled.
 const WARM_UP: u64 = 64 << 20;
 
+/// Streams beside TLS: the window of one holds it up where queues are long, and bulk data goes over
+/// several as well.
+pub(super) const SEVERAL: u8 = 4;
+
 /// The bytes of which the processor time is told.
 const GIB: f64 = (1u64 << 30) as f64;
 
@@ -94,8 +98,12 @@ pub(super) struct Ratios {
     pub(super) cpu_relay: Option<Figure>,
 }
 
-/// Measures these variants with both runtimes, in turn.
-pub(super) async fn measure(plan: Plan, variants: &[Variant]) -> anyhow::Result<Vec<Line>> {
+/// Measures these variants with both runtimes, in turn, with so many streams at once.
+pub(super) async fn measure(
+    plan: Plan,
+    variants: &[Variant],
+    streams: u8,
+) -> anyhow::Result<Vec<Line>> {
     let variants = [Threads::One, Threads::Two]
         .into_iter()
         .flat_map(|threads| variants.iter().map(move |variant| (*variant, threads)));
@@ -111,7 +119,7 @@ pub(super) async fn measure(plan: Plan, variants: &[Variant]) -> anyhow::Result<
             measured.reverse();
         }
         for ((variant, threads), samples) in &mut measured {
-            samples.push(sample(*variant, *threads, plan.bytes).await?);
+            samples.push(sample(*variant, *threads, plan.bytes, streams).await?);
         }
         if round % 2 == 1 {
             measured.reverse();
@@ -207,19 +215,24 @@ impl Cast {
                 }
             }
         };
-        cast.sender.send(WARM_UP).await?;
+        cast.sender.send(WARM_UP, 1).await?;
         Ok(cast)
     }
 }
 
-async fn sample(variant: Variant, threads: Threads, bytes: u64) -> anyhow::Result<Sample> {
+async fn sample(
+    variant: Variant,
+    threads: Threads,
+    bytes: u64,
+    streams: u8,
+) -> anyhow::Result<Sample> {
     let mut cast = Cast::of(variant, threads).await?;
     let before = (cast.sender.read().await?, cast.receiver.read().await?);
     let relay_before = match &mut cast.relay {
         Some(relay) => Some(relay.read().await?),
         None => None,
     };
-    let sent = cast.sender.send(bytes).await?;
+    let sent = cast.sender.send(bytes, streams).await?;
     let cpu_relay = match (&mut cast.relay, relay_before) {
         (Some(relay), Some(before)) => {
             let now = relay.read().await?;

@@ -176,8 +176,8 @@ impl Post {
     async fn obey(&mut self, order: Order) -> anyhow::Result<Answer> {
         Ok(match (self, order) {
             (post, Order::Read) => Answer::Read(post.reading()?),
-            (Self::Sender(sender), Order::Send { bytes }) => {
-                Answer::Sent(sender.send(bytes).await?)
+            (Self::Sender(sender), Order::Send { bytes, streams }) => {
+                Answer::Sent(sender.send(bytes, streams).await?)
             }
             (Self::Flood(flood), Order::Flood { to, seconds }) => {
                 flood.run(to, seconds).await?;

@@ -77,7 +77,7 @@ pub(super) fn times(title: &str, times: &Times, with_rtt: bool) {
 }
 
 /// Streams: medians, and in brackets their relation to the baseline.
-pub(super) fn throughput(lines: &[Line]) {
+pub(super) fn throughput(what: &str, lines: &[Line]) {
     const COLUMNS: [Column; 6] = [
         text(28),
         text(9),
@@ -86,7 +86,9 @@ pub(super) fn throughput(lines: &[Line]) {
         number(14),
         number(14),
     ];
-    heading("one stream over loopback; CPU in seconds per GiB; (ratio to its baseline)");
+    heading(&format!(
+        "{what} over loopback; CPU in seconds per GiB; (ratio to its baseline)"
+    ));
     let titles = [
         "",
         "runtime",

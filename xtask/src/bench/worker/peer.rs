@@ -22,13 +22,13 @@ pub(super) enum Sender {
 }
 
 impl Sender {
-    /// Sends a stream.
-    pub(super) async fn send(&self, bytes: u64) -> anyhow::Result<Sent> {
+    /// Sends so many bytes on so many streams.
+    pub(super) async fn send(&self, bytes: u64, streams: u8) -> anyhow::Result<Sent> {
         let (quic, before) = match self {
             Self::Plain(connection) => (connection, 0),
             Self::Gimlet { connection, .. } => (connection.quic(), self.strayed()),
         };
-        let seconds = bulk::send(quic, bytes).await?;
+        let seconds = bulk::send(quic, bytes, streams).await?;
         Ok(Sent {
             seconds,
             strayed: self.strayed() - before,
