@@ -31,6 +31,13 @@ impl Progress {
         }
     }
 
+    /// Takes it away, so that other lines can be written.
+    pub(crate) fn clear(&mut self) {
+        if std::mem::take(&mut self.shown) {
+            self.write(format_args!("{CLEAR}"));
+        }
+    }
+
     fn write(&self, text: fmt::Arguments<'_>) {
         let mut out = std::io::stderr().lock();
         // Nobody can be told that standard error is gone.
@@ -40,8 +47,6 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if self.shown {
-            self.write(format_args!("{CLEAR}"));
-        }
+        self.clear();
     }
 }

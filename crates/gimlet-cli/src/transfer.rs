@@ -1,0 +1,166 @@
+//! File transfers as people and programs see them, and what both commands do: going on after an
+//! interruption.
+
+mod board;
+mod news;
+
+use std::time::Duration;
+
+use gimlet::{Connection, Endpoint};
+use gimlet_apps::files::{self, ReceiveError, SendError, Summary};
+use tokio::time::Instant;
+
+use crate::exit::{Failure, Outcome, Status};
+use crate::session::{Context, Found};
+
+pub(crate) use board::{Board, Side};
+pub(crate) use news::News;
+
+/// Transfers at a time. Each holds a few MiB and two threads; more are sent away.
+pub(crate) const MAX_TRANSFERS: usize = 32;
+
+/// How long a peer that was lost is dialled again without a byte of progress: long enough to start a
+/// machine anew.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Pause before a peer that was lost is dialled again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How a transfer ended.
+pub(crate) enum Ended {
+    /// Everything has arrived, but for some files that could not be read.
+    Done(Summary),
+    /// The other side is gone; the same again goes on where this ended.
+    Interrupted(String),
+    /// It makes no sense to go on. `theirs`: another peer may do better.
+    Failed { failure: Failure, theirs: bool },
+}
+
+impl Ended {
+    pub(crate) fn sent(done: Result<Summary, SendError>, label: &str) -> Self {
+        let error = match done {
+            Ok(summary) => return Self::Done(summary),
+            Err(error) if error.is_interruption() => return Self::Interrupted(error.to_string()),
+            Err(error) => error,
+        };
+        let theirs = !matches!(error, SendError::Scan(_));
+        let hint = match &error {
+            SendError::Refused { code, .. } if *code == u64::from(files::EXISTS) => {
+                Some("it can receive into another folder (--dir), or with --overwrite")
+            }
+            SendError::Refused { code, .. } if *code == u64::from(files::NO_SPACE) => {
+                Some("once there is space, the same command goes on where this ended")
+            }
+            _ => None,
+        };
+        Self::failed(error, hint, label, theirs)
+    }
+
+    pub(crate) fn received(done: Result<Summary, ReceiveError>, label: &str) -> Self {
+        let error = match done {
+            Ok(summary) => return Self::Done(summary),
+            Err(error) if error.is_interruption() => return Self::Interrupted(error.to_string()),
+            Err(error) => error,
+        };
+        let theirs = match &error {
+            ReceiveError::Exists { .. } | ReceiveError::Disk { .. } | ReceiveError::Twice => false,
+            ReceiveError::Lost(_)
+            | ReceiveError::Silent
+            | ReceiveError::Refused { .. }
+            | ReceiveError::BothReceive
+            | ReceiveError::Manifest(_)
+            | ReceiveError::Corrupt
+            | ReceiveError::Misbehaved => true,
+        };
+        let hint = match &error {
+            ReceiveError::Exists { .. } => {
+                Some("--overwrite replaces it, --dir puts what comes elsewhere")
+            }
+            error if error.is_disk_full() => {
+                Some("what came is kept: free some space, and the same command goes on")
+            }
+            ReceiveError::Disk { .. } => Some("what came is kept: the same command goes on with it"),
+            _ => None,
+        };
+        Self::failed(error, hint, label, theirs)
+    }
+
+    /// Nobody can be told what happens.
+    pub(crate) fn unprintable(error: std::io::Error) -> Self {
+        Self::Failed {
+            failure: error.into(),
+            theirs: false,
+        }
+    }
+
+    fn failed(
+        error: impl Into<anyhow::Error>,
+        hint: Option<&str>,
+        label: &str,
+        theirs: bool,
+    ) -> Self {
+        let mut failure = Failure::new(Status::Failed, error.into().context(label.to_owned()));
+        if let Some(hint) = hint {
+            failure = failure.hint(hint);
+        }
+        Self::Failed { failure, theirs }
+    }
+}
+
+/// The exit status of a transfer that came to its end.
+pub(crate) fn status(summary: &Summary) -> Outcome {
+    match summary.failed {
+        0 => Ok(Status::Done),
+        1 => Err(Failure::new(
+            Status::Failed,
+            anyhow::anyhow!("a file was not sent"),
+        )),
+        some => Err(Failure::new(
+            Status::Failed,
+            anyhow::anyhow!("{some} files were not sent"),
+        )),
+    }
+}
+
+/// Dials a peer and transfers, again and again while that may help.
+pub(crate) async fn persist(
+    context: &Context,
+    endpoint: &Endpoint,
+    peer: &str,
+    board: &Board,
+    transfer: impl AsyncFn(&Found, &Connection) -> Ended,
+) -> Outcome {
+    let found = context.find(endpoint, peer).await?;
+    let mut lost: Option<(Instant, u64)> = None;
+    loop {
+        let why = match endpoint.connect(found.peer, files::ALPN).await {
+            Ok(connection) => match transfer(&found, &connection).await {
+                Ended::Done(summary) => return status(&summary),
+                Ended::Failed { failure, .. } => return Err(failure),
+                Ended::Interrupted(why) => {
+                    connection.close(files::GONE, b"interrupted");
+                    why
+                }
+            },
+            // A peer that was never there is not waited for.
+            Err(error) if lost.is_none() => return Err(Failure::connect(error, &found.label)),
+            Err(error) => error.to_string(),
+        };
+        let bytes = board.arrived();
+        let now = Instant::now();
+        let since = match lost {
+            Some((since, then)) if then == bytes => since,
+            Some(_) | None => {
+                board.news(&News::interrupted(&found, &why, true))?;
+                now
+            }
+        };
+        lost = Some((since, bytes));
+        if now.duration_since(since) > PATIENCE {
+            let error = anyhow::anyhow!("{why}").context(format!("gave up on {}", found.label));
+            let hint = "the same command goes on where this ended";
+            return Err(Failure::new(Status::Unreachable, error).hint(hint));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}

@@ -1,0 +1,351 @@
+//! Where all transfers of a command are shown: a line for each piece of news, and one that moves.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use gimlet::Connection;
+use gimlet_apps::files::{Event, Progress as Far, Reports, Summary};
+use tokio::time::{Instant, interval};
+
+use super::news::{News, size, span};
+use crate::describe;
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::session::Found;
+
+/// Gap between two looks at how far a transfer is.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Ticks to a line of progress for programs: a second.
+const TOLD_EVERY: u32 = 4;
+
+/// Files above which people are told of them together, not one by one.
+const MANY: u32 = 20;
+
+/// Columns of the moving line: the smallest terminal, less one, so that it never wraps.
+const COLUMNS: usize = 79;
+
+/// Which way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Sending,
+    Receiving,
+}
+
+/// What is shown.
+pub(crate) struct Board {
+    output: Output,
+    state: Mutex<State>,
+}
+
+struct State {
+    line: Progress,
+    /// Bytes that had arrived in the transfer that ended last.
+    arrived: u64,
+    running: BTreeMap<u64, Row>,
+}
+
+/// A transfer under way.
+struct Row {
+    label: String,
+    side: Side,
+    far: Far,
+    rate: Rate,
+    path: &'static str,
+}
+
+impl Board {
+    pub(crate) fn new(output: Output) -> Self {
+        let state = Mutex::new(State {
+            line: Progress::new(&output),
+            arrived: 0,
+            running: BTreeMap::new(),
+        });
+        Self { output, state }
+    }
+
+    /// Bytes that had arrived in the transfer that ended last.
+    pub(crate) fn arrived(&self) -> u64 {
+        self.state().arrived
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Prints a piece of news; people get only what they asked for on standard output.
+    pub(crate) fn news(&self, news: &News) -> io::Result<()> {
+        let mut state = self.state();
+        state.line.clear();
+        match news {
+            News::File { .. } | News::Done { .. } => self.output.print(news)?,
+            News::Progress { .. } if !self.output.is_json() => (),
+            _ if self.output.is_json() => self.output.print(news)?,
+            _ => self.output.note(news),
+        }
+        state.show();
+        Ok(())
+    }
+
+    /// Shows a transfer while it runs, from what it reports; its end, too.
+    pub(crate) async fn watch<E>(
+        &self,
+        side: Side,
+        found: &Found,
+        connection: &Connection,
+        mut reports: Reports,
+        transfer: impl Future<Output = Result<Summary, E>>,
+    ) -> io::Result<Result<Summary, E>> {
+        let began_at = Instant::now();
+        let path = describe::path_kind(connection.path().kind);
+        self.news(&News::Connected {
+            peer: found.peer.to_string(),
+            label: found.label.clone(),
+            path,
+        })?;
+        let shown = Shown {
+            board: self,
+            id: self.enter(side, found),
+        };
+        let done = tokio::select! {
+            done = transfer => done,
+            error = self.follow(shown.id, found, connection, &mut reports) => return Err(error),
+        };
+        let peer = found.peer.to_string();
+        let far = reports.progress();
+        while let Some(event) = reports.try_next() {
+            self.event(&peer, far.total_files, event)?;
+        }
+        self.state().arrived = far.bytes;
+        drop(shown);
+        if let Ok(summary) = &done {
+            let seconds = began_at.elapsed().as_secs_f64();
+            let path = describe::path_kind(connection.path().kind);
+            self.news(&News::done(found, summary, seconds, path))?;
+        }
+        Ok(done)
+    }
+
+    fn enter(&self, side: Side, found: &Found) -> u64 {
+        let mut state = self.state();
+        let id = state.running.last_key_value().map_or(0, |(id, _)| id + 1);
+        state.running.insert(
+            id,
+            Row {
+                label: found.label.clone(),
+                side,
+                far: Far::default(),
+                rate: Rate::new(Instant::now()),
+                path: "",
+            },
+        );
+        id
+    }
+
+    /// Tells what happens. Ends only when nobody can be told.
+    async fn follow(
+        &self,
+        id: u64,
+        found: &Found,
+        connection: &Connection,
+        reports: &mut Reports,
+    ) -> io::Error {
+        let peer = found.peer.to_string();
+        let mut ticks = interval(TICK);
+        let mut ticked = 0;
+        loop {
+            let told = tokio::select! {
+                Some(event) = reports.next() => {
+                    self.event(&peer, reports.progress().total_files, event)
+                }
+                _ = ticks.tick() => {
+                    ticked += 1;
+                    let path = describe::path_kind(connection.path().kind);
+                    let far = reports.progress();
+                    let rate = self.tick(id, far, path);
+                    match ticked % TOLD_EVERY == 0 && far.total > 0 && self.output.is_json() {
+                        true => self.news(&News::progress(&peer, far, rate, path)),
+                        false => Ok(()),
+                    }
+                }
+            };
+            if let Err(error) = told {
+                return error;
+            }
+        }
+    }
+
+    fn event(&self, peer: &str, files: u32, event: Event) -> io::Result<()> {
+        let is_one_of_many = matches!(event, Event::Finished(_)) && files > MANY;
+        match News::of(peer, event) {
+            Some(news) if self.output.is_json() || !is_one_of_many => self.news(&news),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn tick(&self, id: u64, far: Far, path: &'static str) -> f64 {
+        let mut state = self.state();
+        let mut rate = 0.0;
+        if let Some(row) = state.running.get_mut(&id) {
+            row.far = far;
+            row.path = path;
+            rate = row
+                .rate
+                .update(Instant::now(), far.bytes - far.resumed.min(far.bytes));
+        }
+        state.show();
+        rate
+    }
+}
+
+/// A row, gone with the transfer also where that is given up.
+struct Shown<'a> {
+    board: &'a Board,
+    id: u64,
+}
+
+impl Drop for Shown<'_> {
+    fn drop(&mut self) {
+        let mut state = self.board.state();
+        state.running.remove(&self.id);
+        state.line.clear();
+        state.show();
+    }
+}
+
+impl State {
+    fn show(&mut self) {
+        if let Some(line) = line(self.running.values()) {
+            self.line.show(line);
+        }
+    }
+}
+
+/// The line that moves.
+fn line<'a>(rows: impl Iterator<Item = &'a Row>) -> Option<String> {
+    let rows: Vec<&Row> = rows.filter(|row| row.far.total > 0).collect();
+    let (bytes, total) = rows.iter().fold((0, 0), |(bytes, total), row| {
+        (bytes + row.far.bytes, total + row.far.total)
+    });
+    let rate: f64 = rows.iter().map(|row| row.rate.now).sum();
+    let first = rows.first()?;
+    let arrow = match first.side {
+        Side::Sending => "to",
+        Side::Receiving => "from",
+    };
+    let who = match rows.len() {
+        1 => format!("{arrow} {}", first.label),
+        some => format!("{arrow} {some} peers"),
+    };
+    let part = bytes as f64 / total as f64;
+    let mut text = format!(
+        "{} {:3.0}% of {}, {}/s",
+        bar(part),
+        (part * 100.0).floor(),
+        size(total),
+        size(rate as u64)
+    );
+    if rate > 0.0 && bytes < total {
+        let left = (total - bytes) as f64 / rate;
+        text += &format!(", {} left", span(left.min(360_000.0)));
+    }
+    text += &format!(", {} {who}", first.path);
+    Some(text.chars().take(COLUMNS).collect())
+}
+
+/// Ten columns of a bar.
+fn bar(part: f64) -> String {
+    let full = (part.clamp(0.0, 1.0) * 10.0).floor() as usize;
+    format!("[{}{}]", "#".repeat(full), ".".repeat(10 - full))
+}
+
+/// Bytes a second over the last seconds.
+struct Rate {
+    at: Instant,
+    bytes: u64,
+    now: f64,
+}
+
+impl Rate {
+    fn new(at: Instant) -> Self {
+        Self {
+            at,
+            bytes: 0,
+            now: 0.0,
+        }
+    }
+
+    fn update(&mut self, at: Instant, bytes: u64) -> f64 {
+        /// Time after which what was measured counts for a third.
+        const MEMORY_S: f64 = 2.0;
+        let span = at.duration_since(self.at).as_secs_f64();
+        if span > 0.0 {
+            let measured = bytes.saturating_sub(self.bytes) as f64 / span;
+            let old = match self.now > 0.0 {
+                true => (-span / MEMORY_S).exp(),
+                false => 0.0,
+            };
+            self.now = self.now * old + measured * (1.0 - old);
+            (self.at, self.bytes) = (at, bytes);
+        }
+        self.now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(bytes: u64, total: u64, now: f64) -> Row {
+        let far = Far {
+            bytes,
+            total,
+            ..Far::default()
+        };
+        let rate = Rate {
+            now,
+            ..Rate::new(Instant::now())
+        };
+        Row {
+            label: "bob".to_owned(),
+            side: Side::Sending,
+            far,
+            rate,
+            path: "direct",
+        }
+    }
+
+    #[test]
+    fn the_moving_line_has_rate_time_left_and_path_and_fits() {
+        let half = row(512 << 20, 1 << 30, f64::from(64 << 20));
+        assert_eq!(
+            line([&half].into_iter()).unwrap(),
+            "[#####.....]  50% of 1.0 GiB, 64.0 MiB/s, 8.0 s left, direct to bob"
+        );
+        assert_eq!(
+            line([&half, &half].into_iter()).unwrap(),
+            "[#####.....]  50% of 2.0 GiB, 128.0 MiB/s, 8.0 s left, direct to 2 peers"
+        );
+        assert_eq!(line([&row(0, 0, 0.0)].into_iter()), None);
+        let mut long = row(1, 1 << 50, 1.0);
+        long.label = "x".repeat(100);
+        assert_eq!(line([&long].into_iter()).unwrap().chars().count(), COLUMNS);
+    }
+
+    #[test]
+    fn the_rate_follows_what_comes() {
+        let began_at = Instant::now();
+        let mut rate = Rate::new(began_at);
+        let mut last = 0.0;
+        for n in 1..=40 {
+            last = rate.update(began_at + n * TICK, u64::from(n) * 1000);
+        }
+        assert!((3999.0..4001.0).contains(&last), "{last}");
+        for n in 41..=80 {
+            last = rate.update(began_at + n * TICK, 40_000);
+        }
+        assert!(last < 100.0, "{last}");
+    }
+}
