@@ -190,8 +190,8 @@ struct Task {
 enum Step {
     Share(Exchange, Share),
     Proof(Exchange, Judging, Proof),
-    /// A refused claimant has heard it, or a proven one.
-    Done(Option<Connection>),
+    /// The claimant has heard how it ended.
+    Done,
 }
 
 struct Exchange {
@@ -243,16 +243,16 @@ impl Task {
             Step::Proof(exchange, judging, proof) => {
                 match self.keeper.judge(judging, &proof, now) {
                     Ok(proof) => {
+                        // Told before the claimant can know it and come for more.
+                        let connection = exchange.connection.clone();
+                        let peer = connection.peer();
+                        self.tell(OfferEvent::Met(Met { peer, connection }));
                         self.steps.spawn(welcome(exchange, proof));
                     }
                     Err(told) => self.refuse(exchange, told),
                 }
             }
-            Step::Done(Some(connection)) => self.tell(OfferEvent::Met(Met {
-                peer: connection.peer(),
-                connection,
-            })),
-            Step::Done(None) => (),
+            Step::Done => (),
         }
     }
 
@@ -312,7 +312,7 @@ async fn welcome(mut exchange: Exchange, proof: Proof) -> Option<Step> {
         exchange.send.finish().ok()
     };
     let _ = timeout(STEP, said).await;
-    Some(Step::Done(Some(exchange.connection)))
+    Some(Step::Done)
 }
 
 async fn turn_away(mut exchange: Exchange, told: Refusal) -> Option<Step> {
@@ -321,7 +321,7 @@ async fn turn_away(mut exchange: Exchange, told: Refusal) -> Option<Step> {
     // Closing at once would overtake what was said.
     let _ = exchange.send.stopped().await;
     exchange.connection.close(0, b"refused");
-    Some(Step::Done(None))
+    Some(Step::Done)
 }
 
 async fn until(at: Option<std::time::Instant>) {

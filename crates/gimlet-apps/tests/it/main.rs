@@ -6,6 +6,8 @@ mod code;
 #[cfg(unix)]
 mod files;
 mod forward;
+mod lan;
+mod pipe;
 mod router;
 mod socks;
 mod support;
