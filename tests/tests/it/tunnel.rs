@@ -18,6 +18,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time;
 
+mod by_name;
+mod two_servers;
+
 const ALPN: &[u8] = b"test/1";
 
 /// Longer than anything here takes on a busy machine; only a failure waits for it.
@@ -53,7 +56,11 @@ fn spawn(work: impl Future<Output = ()> + Send + 'static) -> Task {
 }
 
 async fn world(open: bool) -> World {
-    let server = Server::bind(Config::on_loopback()).unwrap();
+    world_with(Config::on_loopback(), open).await
+}
+
+async fn world_with(config: Config, open: bool) -> World {
+    let server = Server::bind(config).unwrap();
     let handle = server.handle();
     let udp = server.local_addr();
     let mut address = server.address();
