@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time;
 
 mod by_name;
+mod shards;
 mod two_servers;
 
 const ALPN: &[u8] = b"test/1";
@@ -35,6 +36,8 @@ async fn soon<T>(what: impl Future<Output = T>) -> T {
 /// A server whose UDP port clients reach through a firewall.
 struct World {
     handle: ServerHandle,
+    /// Where the server is past the firewall.
+    udp: SocketAddr,
     /// The server, with the firewall's UDP port and its own TCP port.
     address: ServerAddress,
     /// Whether the firewall lets UDP pass.
@@ -73,6 +76,7 @@ async fn world_with(config: Config, open: bool) -> World {
     };
     World {
         handle,
+        udp,
         address,
         open,
         _tasks: [spawn(serve), spawn(forward(firewall, udp, is_open))],
@@ -218,6 +222,7 @@ async fn two_peers_meet_over_the_relay_one_over_tls_and_one_over_udp() {
     address.port = blocked.local_addr().unwrap().port();
     let world = World {
         handle: server.handle(),
+        udp,
         address,
         open: watch::channel(false).0,
         _tasks: [
