@@ -102,7 +102,7 @@ pub(super) fn tls(lines: &[Line]) -> Vec<Target> {
     let targets = over_tls.filter_map(|line| {
         let what = format!("relayed, TLS / UDP, {}, throughput", threads(line.threads));
         let ratio = line.ratios?.mb_per_s.median;
-        Some(Target::new(what, ratio, "x", Limit::AtLeast(0.85)))
+        Some(Target::new(what, ratio, "x", Limit::AtLeast(0.7)))
     });
     targets.collect()
 }
