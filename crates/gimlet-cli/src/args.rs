@@ -15,7 +15,7 @@ use gimlet_server::TlsPort;
 use serde::Deserialize;
 
 pub(crate) use forward::{ExposeArgs, ForwardArgs, SocksArgs};
-pub(crate) use people::{ContactsAction, ContactsArgs};
+pub(crate) use people::{CodeArgs, ContactsAction, ContactsArgs, LanAction, LanArgs};
 pub(crate) use files::{RecvArgs, SendArgs};
 pub(crate) use talk::{AliveArgs, PublishArgs, SubscribeArgs};
 
@@ -123,6 +123,8 @@ pub(crate) enum Command {
     Send(SendArgs),
     /// Receive files and folders
     Recv(RecvArgs),
+    /// Peers on this network, with no server and no internet
+    Lan(LanArgs),
     /// The interactive shell
     Shell(AcceptArgs),
     /// Publish messages to whoever subscribes to me

@@ -8,6 +8,7 @@ mod doctor;
 mod expose;
 mod forward;
 mod id;
+mod lan;
 mod list;
 mod ping;
 mod pipe;
@@ -34,6 +35,7 @@ pub(crate) async fn run(command: Command, context: &Context, env: Env<'_>) -> Ou
         Command::Serve(args) => serve::run(context, &args, env).await,
         Command::Id => id::run(context),
         Command::Whoami => whoami::run(context).await,
+        Command::Lan(args) => lan::run(context, &args).await,
         Command::List => list::run(context).await,
         Command::Up(args) => up::run(context, &args).await,
         Command::Punch(args) => punch::run(context, &args).await,

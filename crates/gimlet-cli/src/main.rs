@@ -9,6 +9,7 @@ mod changes;
 mod cli;
 mod commands;
 mod conversation;
+mod deal;
 mod describe;
 mod event;
 mod exit;

@@ -118,9 +118,9 @@ fn changed(was: &Contact, now: PeerId) -> Failure {
         "{name} is another key than before: {now}, and since {since} it was {before}. It may be a new \
          device of theirs, or somebody in their place"
     );
-    Failure::new(Status::Failed, error).hint(format!(
-        "ask them for the output of `gimlet id`; if that is the new key, repeat with --trust-new"
-    ))
+    Failure::new(Status::Failed, error).hint(
+        "ask them for the output of `gimlet id`; if that is the new key, repeat with --trust-new",
+    )
 }
 
 /// The day of a time, as people write it.

@@ -63,7 +63,7 @@ pub(crate) struct AliveArgs {
 }
 
 /// A number with a unit of time.
-fn span(text: &str) -> Result<Duration, String> {
+pub(super) fn span(text: &str) -> Result<Duration, String> {
     const UNITS: [(char, u64); 4] = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)];
     /// Beyond this, somebody has mistaken the unit.
     const LONGEST: u64 = 366 * 86_400;

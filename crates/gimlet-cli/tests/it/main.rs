@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod chat;
+mod code;
 mod commands;
 mod contacts;
 mod doctor;
@@ -11,7 +12,11 @@ mod doctor;
 mod failover;
 mod failures;
 #[cfg(unix)]
+mod files;
+#[cfg(unix)]
 mod forward;
+#[cfg(target_os = "linux")]
+mod lan;
 mod pipe;
 mod serve;
 #[cfg(unix)]

@@ -1,0 +1,249 @@
+//! Parity C: three hosts on one network, with multicast, without a server, without a way out.
+//!
+//! They are network namespaces on a bridge, inside a user namespace of the test's own: no privileges are
+//! needed and nothing outside is touched.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{Process, assert_keys, gimlet, objects};
+
+/// Makes the bridge and the hosts `a`, `b` and `c`, says so, and keeps them until its input ends.
+const SCRIPT: &str = r#"
+set -e
+mount -t tmpfs none /run
+mkdir -p /run/netns
+ip link set lo up
+ip link add br0 type bridge
+ip link set br0 up
+n=1
+for host in a b c; do
+    ip netns add "$host"
+    ip link add "veth-$host" type veth peer name eth0 netns "$host"
+    ip link set "veth-$host" master br0 up
+    ip -n "$host" addr add "192.168.77.$n/24" dev eth0
+    ip -n "$host" link set lo up
+    ip -n "$host" link set eth0 up
+    ip -n "$host" route add default dev eth0
+    n=$((n + 1))
+done
+echo "pid $$"
+cat
+"#;
+
+/// The network of the test.
+struct Network {
+    holder: Process,
+    pid: String,
+    homes: TempDir,
+}
+
+impl Network {
+    fn new() -> Self {
+        let mut command = Command::new("unshare");
+        command.args([
+            "--user",
+            "--map-root-user",
+            "--net",
+            "--mount",
+            "sh",
+            "-c",
+            SCRIPT,
+        ]);
+        command.env("PATH", path_with_sbin());
+        let mut holder = Process::spawn(command);
+        let line = holder.wait_line(|line| line.starts_with("pid "));
+        Self {
+            holder,
+            pid: line["pid ".len()..].to_owned(),
+            homes: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// Something on a host.
+    fn on(&self, host: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .args(["--target", &self.pid, "--user", "--net", "--mount"])
+            .args(["--preserve-credentials", "ip", "netns", "exec", host])
+            .env_clear()
+            .env("PATH", path_with_sbin());
+        command
+    }
+
+    fn exec(&self, host: &str, line: &str) {
+        let done = self.on(host).args(line.split(' ')).status().unwrap();
+        assert!(done.success(), "{line}");
+    }
+
+    /// The binary on a host.
+    fn command(&self, host: &str, args: &[&str]) -> Command {
+        let home = self.homes.path().join(host);
+        let mut command = self.on(host);
+        command
+            .arg(gimlet().get_program())
+            .args(args)
+            .env("NO_COLOR", "1")
+            .env("HOME", &home)
+            .env("GIMLET_NAME", host)
+            .env("GIMLET_IDENTITY", home.join("identity.key"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs to its end; the status and the objects printed.
+    fn run(&self, host: &str, args: &[&str]) -> (Option<i32>, Vec<Value>) {
+        let done = self.command(host, args).output().unwrap();
+        (done.status.code(), objects(&done.stdout))
+    }
+
+    fn listen(&self, host: &str, args: &[&str]) -> Process {
+        let all = [&["lan", "listen", "--json"], args].concat();
+        let mut process = Process::spawn(self.command(host, &all));
+        process.wait_event("ready");
+        process
+    }
+
+    fn id(&self, host: &str) -> String {
+        let (_, printed) = self.run(host, &["id", "--json"]);
+        printed[0]["peer"].as_str().unwrap().to_owned()
+    }
+}
+
+/// `ip` lives where a plain user's path does not look.
+fn path_with_sbin() -> String {
+    let path = std::env::var("PATH").unwrap_or_default();
+    format!("{path}:/usr/sbin:/sbin")
+}
+
+fn of<'a>(objects: &'a [Value], peer: &str) -> &'a Value {
+    let mut found = objects.iter().filter(|object| object["peer"] == *peer);
+    found
+        .next()
+        .unwrap_or_else(|| panic!("{peer} in {objects:?}"))
+}
+
+#[test]
+fn c_peers_on_one_network_find_one_another_with_no_server_and_no_internet() {
+    let network = Network::new();
+    assert!(Path::new("/proc").join(&network.pid).exists());
+    let (mut b, _c) = (network.listen("b", &["-n", "1"]), network.listen("c", &[]));
+    let (status, found) = network.run("a", &["lan", "--json", "--peers", "2", "--wait", "20"]);
+    assert_eq!(status, Some(0));
+    assert_eq!(found.len(), 2, "the count of peers: {found:?}");
+    let entry = of(&found, &network.id("b"));
+    assert_keys(entry, &["peer", "name", "contact", "addresses"]);
+    assert_eq!(entry["name"], "b");
+    let addresses = entry["addresses"].as_array().unwrap();
+    let first = addresses[0].as_str().unwrap();
+    assert!(first.starts_with("192.168.77.2:"), "{addresses:?}");
+
+    // To all, with who has it and how long each took.
+    let told = [
+        "lan",
+        "broadcast",
+        "hello all",
+        "--json",
+        "--peers",
+        "2",
+        "--wait",
+        "20",
+    ];
+    let (status, told) = network.run("a", &told);
+    assert_eq!(status, Some(0), "{told:?}");
+    for host in ["b", "c"] {
+        let answer = of(&told, &network.id(host));
+        assert_eq!(answer["outcome"], "answered");
+        assert!(answer["after_ms"].as_f64().unwrap() > 0.0);
+    }
+    let summary = told.last().unwrap();
+    assert_eq!(
+        (&summary["peers"], &summary["answered"]),
+        (&2.into(), &2.into())
+    );
+
+    // Waiting for a message ends with it, and says from whom.
+    let message = b.wait_event("message");
+    assert_eq!(message["text"], "hello all");
+    assert_eq!(message["peer"], network.id("a"));
+    assert!(b.wait_exit().success());
+    drop(network.holder);
+}
+
+#[test]
+fn c_a_broadcast_says_who_did_not_take_it() {
+    let network = Network::new();
+    let (_b, _c) = (network.listen("b", &[]), network.listen("c", &[]));
+    let everybody = ["lan", "--json", "--peers", "2", "--wait", "20"];
+    assert_eq!(network.run("a", &everybody).1.len(), 2);
+    // It is found, and does not answer: its firewall lets multicast DNS alone in.
+    network.exec("c", "nft add table inet wall");
+    network.exec(
+        "c",
+        "nft add chain inet wall in { type filter hook input priority 0; }",
+    );
+    network.exec("c", "nft add rule inet wall in udp dport != 5353 drop");
+    let told = [
+        "lan",
+        "broadcast",
+        "anyone?",
+        "--json",
+        "--peers",
+        "2",
+        "--wait",
+        "20",
+    ];
+    let (status, told) = network.run("a", &told);
+    assert_eq!(of(&told, &network.id("b"))["outcome"], "answered");
+    let silent = of(&told, &network.id("c"));
+    assert_eq!((status, &silent["outcome"]), (Some(1), &"silent".into()));
+    assert!(silent["after_ms"].is_null());
+    let summary = told.last().unwrap();
+    assert_eq!(
+        (&summary["peers"], &summary["answered"]),
+        (&2.into(), &1.into())
+    );
+}
+
+#[test]
+fn c_nobody_there_is_told_and_ones_own_program_does_not_count() {
+    let network = Network::new();
+    let (status, found) = network.run("a", &["lan", "--json", "--wait", "1"]);
+    assert_eq!((status, found.len()), (Some(3), 0));
+    // The same key listening beside: that is oneself.
+    let _own = network.listen("a", &[]);
+    let (status, found) = network.run("a", &["lan", "--json", "--wait", "2"]);
+    assert_eq!((status, found.len()), (Some(3), 0));
+}
+
+#[test]
+fn c_who_is_not_wanted_is_declined_by_its_key() {
+    let network = Network::new();
+    let friend = network.id("a");
+    let (_, kept) = network.run("b", &["contacts", "add", "a", &friend, "--json"]);
+    assert_eq!(kept.len(), 1);
+    let _b = network.listen("b", &["--accept", "known"]);
+    let told = [
+        "lan",
+        "broadcast",
+        "hi",
+        "--json",
+        "--peers",
+        "1",
+        "--wait",
+        "20",
+    ];
+    let (status, answers) = network.run("a", &told);
+    assert_eq!(
+        (status, &answers[0]["outcome"]),
+        (Some(0), &"answered".into())
+    );
+    let (status, answers) = network.run("c", &told);
+    assert_eq!(
+        (status, &answers[0]["outcome"]),
+        (Some(1), &"declined".into())
+    );
+}
