@@ -179,7 +179,7 @@ impl Throng {
             let number = self.sessions.fetch_add(1, Ordering::Relaxed);
             let session = SessionId(number.to_be_bytes());
             dialer.meet(acceptor, session).await?;
-            bind_both(at, session, [&*sockets[0], &*sockets[1]]).await?;
+            bind_both(at, session, [&sockets[0], &sockets[1]]).await?;
             self.open.push((pair, session));
         }
         Ok(())
