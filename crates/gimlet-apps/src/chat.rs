@@ -44,13 +44,9 @@ mod conversation;
 mod driver;
 mod exchange;
 mod link;
-#[doc(hidden)]
-pub mod old;
 mod reception;
 mod wire;
 
-#[doc(hidden)]
-pub use old::{Record, hello, line, read};
 pub use conversation::{Conversation, Event, Listener, Options, Speaker};
 pub use reception::{Reception, Request};
 pub use wire::ConversationId;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::describe;
 use crate::output::{ms, printable, printable_line};
 use crate::session::Found;
-use gimlet::{Endpoint, Path, SignedIn};
+use gimlet::{Endpoint, Name, Path, SignedIn};
 
 /// Something that happened.
 #[derive(Debug, Serialize)]
@@ -23,6 +23,9 @@ pub(crate) enum Event {
         transport: &'static str,
         sign_in_ms: f64,
     },
+    /// Found on this network, with no server.
+    #[serde(rename = "ready")]
+    ReadyHere { peer: String, name: Option<String> },
     /// Signed in again.
     SignedIn {
         /// `None` over TLS.
@@ -52,6 +55,45 @@ pub(crate) enum Event {
         #[serde(flatten)]
         who: Who,
         text: String,
+    },
+    /// So many more of our lines have arrived.
+    Delivered {
+        #[serde(flatten)]
+        who: Who,
+        lines: usize,
+    },
+    /// So many of our lines have not arrived, and will not.
+    Undelivered {
+        #[serde(flatten)]
+        who: Who,
+        lines: usize,
+    },
+    /// Somebody asks for a conversation.
+    Asked {
+        #[serde(flatten)]
+        who: Who,
+    },
+    /// A request of somebody can be answered no more.
+    Expired {
+        #[serde(flatten)]
+        who: Who,
+    },
+    /// Our request for a conversation was not accepted.
+    Refused {
+        #[serde(flatten)]
+        who: Who,
+        reason: String,
+    },
+    /// The other side of a conversation is gone, and waited for.
+    Away {
+        #[serde(flatten)]
+        who: Who,
+    },
+    /// It is there again.
+    Back {
+        #[serde(flatten)]
+        who: Who,
+        path: &'static str,
     },
     /// A peer was turned away.
     Declined {
@@ -106,6 +148,13 @@ impl Event {
         }
     }
 
+    pub(crate) fn ready_here(endpoint: &Endpoint, name: Option<&Name>) -> Self {
+        Self::ReadyHere {
+            peer: endpoint.peer_id().to_string(),
+            name: name.map(ToString::to_string),
+        }
+    }
+
     /// Whether this endpoint will not be signed in again.
     pub(crate) fn is_final(&self) -> bool {
         matches!(
@@ -150,6 +199,10 @@ impl fmt::Display for Event {
                     None => write!(f, "nowhere: UDP is blocked; connected over TLS"),
                 }
             }
+            Self::ReadyHere { peer, name } => {
+                let name = name.as_deref().unwrap_or("(no name)");
+                write!(f, "On this network as {bold}{name}{bold:#}, {peer}")
+            }
             Self::SignedIn { observed, .. } => match observed {
                 Some(observed) => write!(f, "Signed in again, seen as {observed}."),
                 None => write!(f, "Signed in again, over TLS: UDP is blocked."),
@@ -173,6 +226,24 @@ impl fmt::Display for Event {
                 let text = printable(text).replace('\n', "\n  ");
                 write!(f, "{bold}{}:{bold:#} {text}", who.label)
             }
+            Self::Delivered { who, lines } => write!(f, "{} has {lines} more.", who.label),
+            Self::Undelivered { who, lines: 1 } => {
+                write!(f, "A line to {} has not arrived.", who.label)
+            }
+            Self::Undelivered { who, lines } => {
+                write!(f, "{lines} lines to {} have not arrived.", who.label)
+            }
+            Self::Asked { who } => {
+                write!(f, "{0} wants to talk: accept {0}, or deny {0}", who.label)
+            }
+            Self::Expired { who } => write!(f, "{} no longer waits.", who.label),
+            Self::Refused { who, reason } => {
+                write!(f, "{} {}.", who.label, printable_line(reason))
+            }
+            Self::Away { who } => {
+                write!(f, "{} is away; what you type is kept for it.", who.label)
+            }
+            Self::Back { who, path } => write!(f, "{} is back, {path}.", who.label),
             Self::Declined { who } => write!(f, "{} was turned away.", who.label),
             Self::Throttled {
                 who,

@@ -8,7 +8,6 @@ mod attempts;
 mod changes;
 mod cli;
 mod commands;
-mod conversation;
 mod deal;
 mod describe;
 mod event;
@@ -22,6 +21,7 @@ mod progress;
 mod service;
 mod session;
 mod settings;
+mod talk;
 mod terminal;
 mod transfer;
 

@@ -6,6 +6,7 @@
 //! script's second command waits until its first is done.
 
 mod editor;
+mod last;
 mod plain;
 mod restore;
 
@@ -35,6 +36,8 @@ pub(crate) struct Input {
     asks: std::sync::mpsc::Sender<String>,
     typed: mpsc::UnboundedReceiver<Typed>,
     asked: bool,
+    /// How many lines were typed.
+    number: u64,
     _restore: restore::Restore,
 }
 
@@ -42,11 +45,14 @@ pub(crate) struct Input {
 #[derive(Clone)]
 pub(crate) struct Printer {
     orders: mpsc::Sender<Order>,
+    edited: bool,
 }
 
 /// What the printing thread is told.
 enum Order {
     Print(String),
+    /// What was typed up to the line of that number has arrived.
+    Mark(u64),
     Tell(oneshot::Sender<()>),
 }
 
@@ -62,6 +68,7 @@ pub(crate) fn open() -> io::Result<(Input, Printer)> {
         true => editor::Editor::new().ok(),
         false => None,
     };
+    let edited = editor.is_some();
     let (read, print): (Task, Task) = match editor {
         Some(editor) => {
             let (reader, printer) = editor.split();
@@ -81,9 +88,10 @@ pub(crate) fn open() -> io::Result<(Input, Printer)> {
         asks,
         typed,
         asked: false,
+        number: 0,
         _restore: restore,
     };
-    Ok((input, Printer { orders }))
+    Ok((input, Printer { orders, edited }))
 }
 
 type Task = Box<dyn FnOnce() + Send>;
@@ -101,7 +109,13 @@ impl Input {
         }
         let typed = self.typed.recv().await.unwrap_or(Typed::End);
         self.asked = false;
+        self.number += u64::from(matches!(typed, Typed::Line(_)));
         typed
+    }
+
+    /// The number of the last line typed, from 1.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 }
 
@@ -110,6 +124,20 @@ impl Printer {
     pub(crate) async fn print(&self, text: impl fmt::Display) {
         // The thread is gone only when standard output is: nobody is left to tell.
         let _ = self.orders.send(Order::Print(format!("{text}\n"))).await;
+    }
+
+    /// Shows that what was typed up to the line of that number has arrived: at its end, where it still is
+    /// the last on the screen. Without a line editor there is nobody to be shown.
+    pub(crate) async fn mark(&self, number: u64) {
+        if self.edited && number > 0 {
+            // The thread is gone only when standard output is.
+            let _ = self.orders.send(Order::Mark(number)).await;
+        }
+    }
+
+    /// Whether somebody types here: then everything shown has to go through this printer.
+    pub(crate) fn is_edited(&self) -> bool {
+        self.edited
     }
 
     /// Waits until everything printed so far is out.

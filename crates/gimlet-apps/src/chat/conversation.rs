@@ -138,6 +138,11 @@ impl Conversation {
         self.speaker.say(text)
     }
 
+    /// Lines that are not known to have arrived.
+    pub fn undelivered(&self) -> usize {
+        self.speaker.undelivered()
+    }
+
     /// Leaves; see [`Speaker::leave`].
     pub fn leave(&mut self) {
         self.speaker.leave();

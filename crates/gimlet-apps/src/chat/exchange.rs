@@ -317,6 +317,7 @@ impl Exchange {
     }
 
     /// Lines that are not known to have arrived.
+    #[cfg(test)]
     pub(super) fn undelivered(&self) -> usize {
         self.outbox.len()
     }

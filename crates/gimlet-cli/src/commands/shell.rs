@@ -2,6 +2,8 @@
 //!
 //! One task, one `select!`. Commands run one after the other; what peers say is printed meanwhile.
 
+mod asked;
+mod connected;
 mod hall;
 mod line;
 
@@ -15,13 +17,16 @@ use crate::args::AcceptArgs;
 use crate::attempts::Recorder;
 use crate::changes::Changes;
 use crate::describe;
-use crate::event::Event;
+use crate::event::{Event, Who};
 use crate::exit::{Failure, Outcome, Status};
 use crate::policy::{self, Policy, Question};
-use crate::session::{self, Context};
+use crate::session::{self, Context, Found};
+use crate::talk;
 use crate::terminal::{self, Input, Printer, Typed};
-use gimlet_apps::{chat, echo};
-use hall::Hall;
+use asked::{Asked, Waiting};
+use gimlet_apps::chat::{self, Conversation, Request};
+use gimlet_apps::echo;
+use hall::{Hall, News, Spoken};
 use line::{Command, Line};
 
 /// What the shell answers: conversations, and the punches of others.
@@ -38,7 +43,9 @@ struct Shell<'a> {
     logged_out: bool,
     hall: Hall,
     /// Requests that wait for `accept` or `deny`.
-    asked: Vec<Question>,
+    asked: Waiting,
+    /// The number of the last line typed.
+    typed: u64,
     printer: Printer,
 }
 
@@ -56,8 +63,9 @@ pub(super) async fn run(context: &Context, args: &AcceptArgs) -> Outcome {
         recorder,
         policy,
         logged_out: false,
-        hall: Hall::new(name.map_or_else(String::new, ToString::to_string)),
-        asked: Vec::new(),
+        hall: Hall::new(name.map_or("", |name| name.as_str())),
+        asked: Waiting::default(),
+        typed: 0,
         printer,
     };
     shell.tell(&Event::ready(&shell.endpoint, &signed_in)).await;
@@ -76,6 +84,7 @@ impl Shell<'_> {
             tokio::select! {
                 typed = input.next(&prompt) => match typed {
                     Typed::Line(line) => {
+                        self.typed = input.number();
                         if self.obey(&line).await {
                             return;
                         }
@@ -83,7 +92,7 @@ impl Shell<'_> {
                     Typed::Interrupted => self.say("Ctrl-D or exit leaves.").await,
                     Typed::End => return,
                 },
-                event = self.hall.next() => self.tell(&event).await,
+                news = self.hall.next() => self.hear(news).await,
                 connection = self.endpoint.accept(), if !self.logged_out => {
                     let Some(connection) = connection else { return };
                     let with = self.changes.who(&connection);
@@ -93,7 +102,8 @@ impl Shell<'_> {
                     self.logged_out |= event.is_final();
                     self.tell(&event).await;
                 }
-                question = next_question(&mut questions) => self.ask(question).await,
+                question = next_question(&mut questions) => self.ask(Asked::Connect(question)).await,
+                () = self.asked.expiry() => self.expire().await,
                 () = session::interrupted() => return,
             }
         }
@@ -139,9 +149,23 @@ impl Shell<'_> {
                     .await;
             }
             Command::Punch(peer) => self.punch(peer).await?,
-            Command::Leave => match self.hall.leave_current().await {
+            Command::ListConnected => {
+                let connected = connected::render(self.context.output, &self.hall.lines());
+                self.say(connected).await;
+            }
+            Command::Leave => match self.hall.leave_current() {
                 Some(label) => self.say(format_args!("Left {label}.")).await,
                 None => return Err(nobody_to_talk_to()),
+            },
+            Command::Disconnect(peer) => match self.hall.leave(peer) {
+                Some(label) => self.say(format_args!("Left {label}.")).await,
+                None => return Err(not_talking_to(peer)),
+            },
+            Command::Request(peer) => self.request(peer).await?,
+            Command::Message(peer, text) => match self.hall.speak_to(peer, text, self.typed) {
+                Spoken::Said => (),
+                Spoken::Full(label) => return Err(full(&label)),
+                Spoken::Nobody => return Err(not_talking_to(peer)),
             },
             Command::Accept(peer) => self.answer(peer, true)?,
             Command::Deny(peer) => self.answer(peer, false)?,
@@ -163,15 +187,40 @@ impl Shell<'_> {
             self.say(now).await;
             return Ok(());
         }
-        self.need_sign_in()?;
-        let (context, endpoint) = (self.context, self.endpoint.clone());
-        let dialled = self
-            .meanwhile(context.dial(&endpoint, peer, chat::ALPN))
-            .await;
-        let (with, connection) = dialled?;
-        let event = self.hall.begin(connection, with).await?;
-        self.tell(&event).await;
+        let (with, conversation) = self.begin(peer, false).await?;
+        self.hall.add(with, conversation, true);
         Ok(())
+    }
+
+    /// Asks the person there.
+    async fn request(&mut self, peer: &str) -> Result<(), Failure> {
+        if let Some(label) = self.hall.select(peer) {
+            let already = format!("You are talking to {label} already.");
+            self.say(already).await;
+            return Ok(());
+        }
+        let (with, conversation) = self.begin(peer, true).await?;
+        self.say(format_args!(
+            "Asked {}; the answer may take a minute.",
+            with.label
+        ))
+        .await;
+        self.hall.add(with, conversation, true);
+        Ok(())
+    }
+
+    /// Connects to a peer to talk to it.
+    async fn begin(&mut self, peer: &str, asks: bool) -> Result<(Found, Conversation), Failure> {
+        self.need_sign_in()?;
+        if self.hall.is_full() {
+            let error = anyhow::anyhow!("there are too many conversations");
+            return Err(Failure::new(Status::Failed, error).hint("disconnect NAME ends one"));
+        }
+        let (endpoint, context) = (self.endpoint.clone(), self.context);
+        let begun = self
+            .meanwhile(talk::ask(context, &endpoint, peer, asks))
+            .await;
+        begun
     }
 
     /// Signs in again, with new sockets. Conversations keep those they have.
@@ -195,12 +244,32 @@ impl Shell<'_> {
     }
 
     async fn speak(&mut self, text: &str) -> Result<(), Failure> {
-        match self.hall.speak(text).await {
-            Some(Ok(())) => (),
-            Some(Err(event)) => self.tell(&event).await,
-            None => return Err(nobody_to_talk_to()),
+        match self.hall.speak(text, self.typed) {
+            Spoken::Said => Ok(()),
+            Spoken::Full(label) => Err(full(&label)),
+            Spoken::Nobody => Err(nobody_to_talk_to()),
         }
-        Ok(())
+    }
+
+    async fn hear(&mut self, news: News) {
+        match news {
+            News::Event(event) => self.tell(&event).await,
+            News::Delivered { event, typed } => match self.context.output.is_json() {
+                true => self.tell(&event).await,
+                false => self.printer.mark(typed).await,
+            },
+            News::Request(with, request) => self.requested(with, request).await,
+        }
+    }
+
+    /// Somebody wants to talk. The person is asked where that is wished for, and not twice.
+    async fn requested(&mut self, with: Found, request: Request) {
+        let is_asked_already = matches!(self.policy, AcceptPolicy::Ask(_));
+        if request.asks() && !is_asked_already && !self.hall.is_asking(&with) {
+            self.ask(Asked::Talk(with, request)).await;
+        } else if !self.hall.is_full() {
+            self.hall.add(with, request.accept(), false);
+        }
     }
 
     /// Waits for something, and shows what peers say meanwhile.
@@ -209,29 +278,38 @@ impl Shell<'_> {
         loop {
             tokio::select! {
                 done = &mut work => return done,
-                event = self.hall.next() => self.tell(&event).await,
+                news = self.hall.next() => self.hear(news).await,
             }
         }
     }
 
-    async fn ask(&mut self, question: Question) {
-        let label = &question.who.label;
-        self.say(format_args!(
-            "{label} wants to talk: accept {label}, or deny {label}"
-        ))
-        .await;
-        self.asked.push(question);
+    async fn ask(&mut self, asked: Asked) {
+        let who = Who::new(asked.who());
+        if self.asked.add(asked) {
+            self.tell(&Event::Asked { who }).await;
+        }
     }
 
     /// Answers the request of that peer that is still open.
     fn answer(&mut self, peer: &str, yes: bool) -> Result<(), Failure> {
-        self.asked.retain(|question| !question.is_expired());
-        let Some(index) = self.asked.iter().position(|question| question.who.is(peer)) else {
+        let Some(asked) = self.asked.take(peer) else {
             let error = anyhow::anyhow!("{peer} is not waiting for an answer");
             return Err(Failure::new(Status::Failed, error));
         };
-        self.asked.swap_remove(index).answer(yes);
+        match (asked, yes) {
+            (Asked::Connect(question), yes) => question.answer(yes),
+            (Asked::Talk(with, request), true) => self.hall.add(with, request.accept(), false),
+            (Asked::Talk(_, request), false) => request.deny(),
+        }
         Ok(())
+    }
+
+    /// Forgets requests that can be answered no more.
+    async fn expire(&mut self) {
+        for with in self.asked.expire() {
+            let who = Who::new(&with);
+            self.tell(&Event::Expired { who }).await;
+        }
     }
 
     fn need_sign_in(&self) -> Result<(), Failure> {
@@ -254,7 +332,9 @@ impl Shell<'_> {
 
     /// Leaves every conversation, and the server.
     async fn leave(mut self) {
-        self.hall.leave_all().await;
+        for lost in self.hall.leave_all().await {
+            self.tell(&lost).await;
+        }
         self.printer.flush().await;
         self.endpoint.sign_out().await;
         self.endpoint.close().await;
@@ -269,6 +349,16 @@ async fn next_question(questions: &mut Option<mpsc::Receiver<Question>>) -> Ques
         return question;
     }
     pending().await
+}
+
+fn not_talking_to(peer: &str) -> Failure {
+    let error = anyhow::anyhow!("you are not talking to {peer}");
+    Failure::new(Status::Failed, error).hint("list connected shows whom you are talking to")
+}
+
+fn full(label: &str) -> Failure {
+    let error = anyhow::anyhow!("not sent: too many lines wait for {label} already");
+    Failure::new(Status::Failed, error)
 }
 
 fn nobody_to_talk_to() -> Failure {

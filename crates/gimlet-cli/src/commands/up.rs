@@ -14,7 +14,8 @@ use crate::exit::{Failure, Outcome, Status};
 use crate::policy::{self, Policy, Question};
 use crate::session::{self, Context};
 use desk::Desk;
-use gimlet_apps::{bench, chat, echo};
+use gimlet_apps::chat::{self, Reception};
+use gimlet_apps::{bench, echo};
 use guest::Guest;
 
 /// Sessions answered at a time. Each costs a few tasks and buffers; more are sent away.
@@ -31,6 +32,14 @@ pub(super) async fn run(context: &Context, args: &UpArgs) -> Outcome {
     context.with(&alpns, policy, work).await
 }
 
+/// Waits until others can connect: once signed in, or at once where there is only this network.
+async fn ready(context: &Context, endpoint: &Endpoint) -> Result<Event, Failure> {
+    match context.settings.servers.is_empty() {
+        true => Ok(Event::ready_here(endpoint, context.settings.name.as_ref())),
+        false => Ok(Event::ready(endpoint, &session::online(endpoint).await?)),
+    }
+}
+
 /// Answers until interrupted.
 async fn answer(
     context: &Context,
@@ -38,36 +47,44 @@ async fn answer(
     endpoint: &Endpoint,
     questions: Option<mpsc::Receiver<Question>>,
 ) -> Outcome {
-    let signed_in = session::unless_interrupted(session::online(endpoint)).await?;
+    let ready = session::unless_interrupted(ready(context, endpoint)).await?;
     let mut changes = Changes::of(endpoint);
     let mut desk = Desk::open(context.output, questions)?;
-    desk.print(&Event::ready(endpoint, &signed_in)).await?;
+    desk.print(&ready).await?;
     let (events_by, mut events) = mpsc::channel(EVENT_QUEUE);
     let mut guests = JoinSet::new();
+    let name = context.settings.name.as_ref();
+    let reception = Reception::new(name.map_or("", |name| name.as_str()));
     loop {
         tokio::select! {
-            connection = endpoint.accept() => {
-                let Some(connection) = connection else { break };
-                match guests.len() < MAX_GUESTS {
-                    true => {
-                        let found = changes.who(&connection);
-                        let guest = Guest::new(connection, found, args.echo, events_by.clone());
-                        guests.spawn(guest.host());
+                    connection = endpoint.accept() => {
+                        let Some(connection) = connection else { break };
+                        match guests.len() < MAX_GUESTS {
+                            true => {
+                                let found = changes.who(&connection);
+                                let guest = Guest::new(
+         connection,
+         found,
+         args.echo,
+         reception.clone(),
+         events_by.clone(),
+        );
+                                guests.spawn(guest.host());
+                            }
+                            false => connection.close(gimlet_apps::BUSY, b"busy"),
+                        }
                     }
-                    false => connection.close(gimlet_apps::BUSY, b"busy"),
+                    Some(_) = guests.join_next() => (),
+                    Some(event) = events.recv() => desk.print(&event).await?,
+                    event = changes.next() => {
+                        desk.print(&event).await?;
+                        if event.is_final() {
+                            return Err(Failure::sign_in(SignInError::Replaced));
+                        }
+                    }
+                    () = desk.ask() => (),
+                    () = session::interrupted() => break,
                 }
-            }
-            Some(_) = guests.join_next() => (),
-            Some(event) = events.recv() => desk.print(&event).await?,
-            event = changes.next() => {
-                desk.print(&event).await?;
-                if event.is_final() {
-                    return Err(Failure::sign_in(SignInError::Replaced));
-                }
-            }
-            () = desk.ask() => (),
-            () = session::interrupted() => break,
-        }
     }
     Ok(Status::Done)
 }

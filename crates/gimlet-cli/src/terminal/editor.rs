@@ -8,6 +8,7 @@ use rustyline::error::ReadlineError;
 use rustyline::{Config, DefaultEditor, ExternalPrinter};
 use tokio::sync::mpsc;
 
+use super::last::Last;
 use super::plain::tell;
 use super::{Order, Typed};
 
@@ -23,12 +24,14 @@ pub(super) struct Editor {
 /// Its reading half.
 pub(super) struct Reader {
     editor: DefaultEditor,
+    last: Last,
 }
 
 /// Its printing half.
 pub(super) struct Printer {
     printer: Box<dyn ExternalPrinter + Send>,
     styled: bool,
+    last: Last,
 }
 
 impl Editor {
@@ -42,9 +45,17 @@ impl Editor {
         let mut editor = DefaultEditor::with_config(config)?;
         let printer = Box::new(editor.create_external_printer()?);
         let styled = anstream::AutoStream::choice(&io::stdout()) != ColorChoice::Never;
+        let last = Last::default();
         Ok(Self {
-            reader: Reader { editor },
-            printer: Printer { printer, styled },
+            reader: Reader {
+                editor,
+                last: last.clone(),
+            },
+            printer: Printer {
+                printer,
+                styled,
+                last,
+            },
         })
     }
 
@@ -63,6 +74,7 @@ impl Reader {
         while let Ok(prompt) = asked.recv() {
             let typed = match self.editor.readline(&prompt) {
                 Ok(line) => {
+                    self.last.typed(&prompt, &line);
                     // A line that can't be remembered is still a line.
                     let _ = self.editor.add_history_entry(&line);
                     Typed::Line(line)
@@ -83,16 +95,32 @@ impl Printer {
     /// holds a message back until the line being typed can be redrawn.
     pub(super) fn print(mut self, mut ordered: mpsc::Receiver<Order>) {
         while let Some(order) = ordered.blocking_recv() {
-            if let Order::Print(text) = &order {
-                let text = match self.styled {
-                    true => text.clone(),
-                    false => anstream::adapter::strip_str(text).to_string(),
-                };
-                if self.printer.print(text).is_err() {
-                    return;
+            let printed = match &order {
+                Order::Print(text) => {
+                    self.last.printed();
+                    self.print_text(text)
                 }
+                Order::Mark(number) => match self.last.mark(*number) {
+                    // Moves of the cursor are no style.
+                    Some(mark) => self.printer.print(mark),
+                    None => {
+                        let dim = anstyle::Style::new().dimmed();
+                        self.print_text(&format!("{dim}  ✓ arrived{dim:#}\n"))
+                    }
+                },
+                Order::Tell(_) => Ok(()),
+            };
+            if printed.is_err() {
+                return;
             }
             tell(order);
         }
+    }
+
+    fn print_text(&mut self, text: &str) -> Result<(), ReadlineError> {
+        self.printer.print(match self.styled {
+            true => text.to_owned(),
+            false => anstream::adapter::strip_str(text).to_string(),
+        })
     }
 }

@@ -1,60 +1,81 @@
 //! The shell's conversations, and the one that typed lines go to.
 //!
-//! A conversation with a peer replaces an older one with the same peer. Lines go to whom was
-//! punched last, or to who came first when nobody was.
+//! With each peer there is one. Lines go to whom was punched last, or to who came first when nobody was.
 
-use std::io;
+mod one;
+
+use std::collections::HashSet;
 
 use gimlet::Connection;
+use gimlet_apps::chat::{self, Conversation, Reception, Request};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
-use crate::conversation::{Conversation, HEARD_QUEUE, Heard, Said};
-use crate::describe;
 use crate::event::{Event, Who};
 use crate::service;
 use crate::session::Found;
+use one::{One, State};
 
-/// Conversations at a time, begun and about to begin: more than a person follows.
+pub(super) use one::Line;
+
+/// Conversations at a time, and connections of which is not known yet what they want: more than a person
+/// follows.
 const MAX_CONVERSATIONS: usize = 32;
 
 /// Pings and punches of others answered at a time.
 const MAX_SERVED: usize = 32;
 
-/// Path changes that may wait to be shown.
-const PATH_QUEUE: usize = 16;
+/// Events of all conversations that may wait to be shown.
+const EVENT_QUEUE: usize = 64;
+
+/// What the hall has to tell.
+pub(super) enum News {
+    /// Something to show.
+    Event(Event),
+    /// Everything typed so far has arrived; the number of the last line.
+    Delivered { event: Event, typed: u64 },
+    /// Somebody asks for a conversation.
+    Request(Found, Request),
+}
+
+/// What became of a line.
+pub(super) enum Spoken {
+    /// It is on its way, or waits for its way.
+    Said,
+    /// Too many wait already.
+    Full(String),
+    /// There is nobody to say it to.
+    Nobody,
+}
 
 /// All conversations.
 pub(super) struct Hall {
-    my_name: String,
-    conversations: Vec<Conversation>,
+    reception: Reception,
+    conversations: Vec<One>,
     current: Option<u64>,
     next_number: u64,
-    joining: JoinSet<io::Result<Conversation>>,
+    /// Those we have taken leave of, until they have heard it.
+    leaving: HashSet<u64>,
+    receiving: JoinSet<Option<(Found, Request)>>,
     serving: JoinSet<()>,
-    leaving: JoinSet<()>,
-    heard_by: mpsc::Sender<Heard>,
-    heard: mpsc::Receiver<Heard>,
-    paths_by: mpsc::Sender<Event>,
-    paths: mpsc::Receiver<Event>,
+    heard_by: mpsc::Sender<(u64, chat::Event)>,
+    heard: mpsc::Receiver<(u64, chat::Event)>,
 }
 
 impl Hall {
-    pub(super) fn new(my_name: String) -> Self {
-        let (heard_by, heard) = mpsc::channel(HEARD_QUEUE);
-        let (paths_by, paths) = mpsc::channel(PATH_QUEUE);
+    pub(super) fn new(my_name: &str) -> Self {
+        let (heard_by, heard) = mpsc::channel(EVENT_QUEUE);
         Self {
-            my_name,
+            reception: Reception::new(my_name),
             conversations: Vec::new(),
             current: None,
             next_number: 0,
-            joining: JoinSet::new(),
+            leaving: HashSet::new(),
+            receiving: JoinSet::new(),
             serving: JoinSet::new(),
-            leaving: JoinSet::new(),
             heard_by,
             heard,
-            paths_by,
-            paths,
         }
     }
 
@@ -73,22 +94,24 @@ impl Hall {
         Some(&one.with.label)
     }
 
-    /// Begins a conversation on a connection we dialled, and talks to that peer from now on.
-    pub(super) async fn begin(&mut self, connection: Connection, with: Found) -> io::Result<Event> {
-        let number = self.number();
-        let begun = Conversation::begin(connection, with, number, &self.my_name).await?;
-        self.current = Some(number);
-        Ok(self.add(begun))
+    /// Whether that peer is being asked, and has not answered.
+    pub(super) fn is_asking(&self, with: &Found) -> bool {
+        let asked = |one: &One| one.with.peer == with.peer && one.state == State::Asking;
+        self.conversations.iter().any(asked)
     }
 
-    /// Lets somebody in who connected: into a conversation, or to ping us.
+    /// Whether there is room for one more.
+    pub(super) fn is_full(&self) -> bool {
+        self.conversations.len() + self.receiving.len() >= MAX_CONVERSATIONS
+    }
+
+    /// Lets somebody in who connected: to talk, or to ping us.
     pub(super) fn welcome(&mut self, connection: Connection, with: Found) {
-        let is_chat = connection.alpn() == gimlet_apps::chat::ALPN;
-        let conversations = self.conversations.len() + self.joining.len();
-        if is_chat && conversations < MAX_CONVERSATIONS {
-            let (number, my_name) = (self.number(), self.my_name.clone());
-            self.joining
-                .spawn(async move { Conversation::join(connection, with, number, &my_name).await });
+        let is_chat = connection.alpn() == chat::ALPN;
+        if is_chat && self.receiving.len() < MAX_CONVERSATIONS {
+            let reception = self.reception.clone();
+            self.receiving
+                .spawn(async move { Some((with, reception.receive(connection).await?)) });
         } else if !is_chat && self.serving.len() < MAX_SERVED {
             self.serving
                 .spawn(async move { service::serve(&connection, false).await });
@@ -97,149 +120,154 @@ impl Hall {
         }
     }
 
-    /// The next thing to show. Cancel safe. Pending while nothing happens.
-    pub(super) async fn next(&mut self) -> Event {
-        loop {
-            tokio::select! {
-                Some(heard) = self.heard.recv() => {
-                    if let Some(event) = self.hear(heard) {
-                        return event;
-                    }
-                }
-                Some(joined) = self.joining.join_next() => {
-                    // Who connected and did not begin is gone again: nothing to show.
-                    if let Ok(Ok(conversation)) = joined {
-                        self.current.get_or_insert(conversation.number);
-                        return self.add(conversation);
-                    }
-                }
-                Some(path) = self.paths.recv() => return path,
-                Some(_) = self.serving.join_next() => (),
-                Some(_) = self.leaving.join_next() => (),
-            }
-        }
-    }
-
-    /// Says a line to the peer being talked to. `None` when there is nobody; an event when the
-    /// conversation ended over it.
-    pub(super) async fn speak(&mut self, text: &str) -> Option<Result<(), Event>> {
-        let index = self.index_of_current()?;
-        match self.conversations[index].say(text).await {
-            Ok(()) => Some(Ok(())),
-            Err(error) => Some(Err(self.end(index, error.to_string()))),
-        }
-    }
-
-    /// Leaves the peer being talked to; its name.
-    pub(super) async fn leave_current(&mut self) -> Option<String> {
-        let index = self.index_of_current()?;
-        let left = self.take(index);
-        let label = left.with.label.clone();
-        self.leaving.spawn(left.leave());
-        Some(label)
-    }
-
-    /// Leaves everybody, all at once. What they still say is not shown any more.
-    pub(super) async fn leave_all(&mut self) {
-        for conversation in self.conversations.drain(..) {
-            self.leaving.spawn(conversation.leave());
-        }
-        loop {
-            tokio::select! {
-                left = self.leaving.join_next() => if left.is_none() { return },
-                Some(_) = self.heard.recv() => (),
-            }
-        }
-    }
-
-    fn hear(&mut self, heard: Heard) -> Option<Event> {
-        // Who was left or replaced may still have said something.
-        let index = self
-            .conversations
-            .iter()
-            .position(|one| one.number == heard.number)?;
-        Some(match heard.said {
-            Said::Line(text) => Event::Message {
-                who: Who::new(&self.conversations[index].with),
-                text,
-            },
-            Said::Bye => self.end(index, "said goodbye".to_owned()),
-            Said::Lost(reason) => self.end(index, reason),
-        })
-    }
-
-    fn add(&mut self, mut conversation: Conversation) -> Event {
-        let peer = conversation.with.peer;
+    /// Takes part in a conversation. Where `first`, or where there is no other, lines go there.
+    pub(super) fn add(&mut self, with: Found, conversation: Conversation, first: bool) {
+        self.next_number += 1;
+        let new = One::new(self.next_number, with, conversation, self.heard_by.clone());
+        let peer = new.with.peer;
         let older = self
             .conversations
             .iter()
             .position(|one| one.with.peer == peer);
         if let Some(index) = older {
-            let was_current = self.current == Some(self.conversations[index].number);
-            self.take(index).connection.close(0, b"replaced");
-            if was_current {
-                self.current = Some(conversation.number);
+            if self.conversations[index].outlives(&new) {
+                self.leaving.insert(new.number);
+                return;
+            }
+            let left = self.take(index);
+            if left.1 {
+                self.current = Some(new.number);
             }
         }
-        let who = Who::new(&conversation.with);
-        let connected = Event::Connected {
-            who: who.clone(),
-            protocol: String::from_utf8_lossy(gimlet_apps::chat::ALPN).into_owned(),
-            path: describe::path_kind(conversation.connection.path().kind),
-        };
-        tokio::spawn(watch_path(
-            conversation.connection.clone(),
-            who,
-            self.paths_by.clone(),
-        ));
-        conversation.listen(self.heard_by.clone());
-        self.conversations.push(conversation);
-        connected
-    }
-
-    fn end(&mut self, index: usize, reason: String) -> Event {
-        let ended = self.take(index);
-        let who = Who::new(&ended.with);
-        // In a task, because the goodbye waits for the peer, which may be gone.
-        self.leaving.spawn(ended.leave());
-        Event::Closed { who, reason }
-    }
-
-    /// Takes a conversation out. Who is left alone with us is talked to next only by `punch`: a
-    /// line must not go to somebody else than the prompt said.
-    fn take(&mut self, index: usize) -> Conversation {
-        let taken = self.conversations.remove(index);
-        if self.current == Some(taken.number) {
-            self.current = None;
+        match first {
+            true => self.current = Some(new.number),
+            false => {
+                self.current.get_or_insert(new.number);
+            }
         }
-        taken
+        self.conversations.push(new);
+    }
+
+    /// The next thing to tell. Cancel safe. Pending while nothing happens.
+    pub(super) async fn next(&mut self) -> News {
+        loop {
+            tokio::select! {
+                Some((number, event)) = self.heard.recv() => {
+                    if let Some(news) = self.hear(number, event) {
+                        return news;
+                    }
+                }
+                Some(received) = self.receiving.join_next() => {
+                    // Who connected and said nothing is gone again: nothing to tell.
+                    if let Ok(Some((with, request))) = received {
+                        return News::Request(with, request);
+                    }
+                }
+                Some(_) = self.serving.join_next() => (),
+            }
+        }
+    }
+
+    /// Says the line typed as that number to the peer being talked to.
+    pub(super) fn speak(&mut self, text: &str, typed: u64) -> Spoken {
+        match self.index_of_current() {
+            Some(index) => self.conversations[index].say(text, typed),
+            None => Spoken::Nobody,
+        }
+    }
+
+    /// Says a line to that peer.
+    pub(super) fn speak_to(&mut self, peer: &str, text: &str, typed: u64) -> Spoken {
+        let mut all = self.conversations.iter_mut();
+        match all.find(|one| one.with.is(peer)) {
+            Some(one) => one.say(text, typed),
+            None => Spoken::Nobody,
+        }
+    }
+
+    /// Leaves the peer being talked to; its name.
+    pub(super) fn leave_current(&mut self) -> Option<String> {
+        let index = self.index_of_current()?;
+        Some(self.take(index).0.label)
+    }
+
+    /// Leaves that peer; its name.
+    pub(super) fn leave(&mut self, peer: &str) -> Option<String> {
+        let index = self
+            .conversations
+            .iter()
+            .position(|one| one.with.is(peer))?;
+        Some(self.take(index).0.label)
+    }
+
+    /// Leaves everybody, all at once, when what was said has arrived; who has not got everything. What
+    /// they still say is not shown any more.
+    pub(super) async fn leave_all(&mut self) -> Vec<Event> {
+        let mut left = std::mem::take(&mut self.conversations);
+        for one in &mut left {
+            one.leave();
+            self.leaving.insert(one.number);
+        }
+        while !self.leaving.is_empty()
+            && let Some((number, event)) = self.heard.recv().await
+        {
+            if matches!(event, chat::Event::Ended(_)) {
+                self.leaving.remove(&number);
+            }
+        }
+        let waits = left.iter().filter_map(One::undelivered);
+        waits.collect()
+    }
+
+    /// Everybody there is a conversation with.
+    pub(super) fn lines(&self) -> Vec<Line> {
+        self.conversations.iter().map(One::line).collect()
+    }
+
+    fn hear(&mut self, number: u64, event: chat::Event) -> Option<News> {
+        let is_over = matches!(event, chat::Event::Ended(_));
+        let Some(index) = self
+            .conversations
+            .iter()
+            .position(|one| one.number == number)
+        else {
+            // Who was left may still have said something.
+            if is_over {
+                self.leaving.remove(&number);
+            }
+            return None;
+        };
+        let news = self.conversations[index].hear(event);
+        if is_over {
+            let was = self.conversations.remove(index);
+            self.current.take_if(|current| *current == was.number);
+        }
+        news
+    }
+
+    /// Takes leave of somebody, and whether lines went there. Who is left alone with us is talked to next
+    /// only by `punch`: a line must not go to somebody else than the prompt said.
+    fn take(&mut self, index: usize) -> (Found, bool) {
+        // Dropped, it leaves.
+        let taken = self.conversations.remove(index);
+        self.leaving.insert(taken.number);
+        let current = self.current.take_if(|current| *current == taken.number);
+        (taken.with.clone(), current.is_some())
     }
 
     fn index_of_current(&self) -> Option<usize> {
         let current = self.current?;
-        self.conversations
-            .iter()
-            .position(|one| one.number == current)
-    }
-
-    fn number(&mut self) -> u64 {
-        self.next_number += 1;
-        self.next_number
+        let mut numbers = self.conversations.iter().map(|one| one.number);
+        numbers.position(|number| number == current)
     }
 }
 
-/// Tells each change of path, until the connection ends.
-async fn watch_path(connection: Connection, who: Who, paths: mpsc::Sender<Event>) {
-    let mut changes = connection.path_changes();
-    loop {
-        // The path belongs to the peer, and outlives this connection if there is another.
-        tokio::select! {
-            changed = changes.changed() => if changed.is_err() { return },
-            _ = connection.closed() => return,
-        }
-        let path = *changes.borrow_and_update();
-        if paths.send(Event::path(who.clone(), &path)).await.is_err() {
-            return;
-        }
-    }
+/// Who an event is about.
+fn who(with: &Found) -> Who {
+    Who::new(with)
+}
+
+/// The time of an event.
+fn now() -> Instant {
+    Instant::now()
 }

@@ -4,20 +4,20 @@ use std::convert::Infallible;
 use std::future::pending;
 
 use gimlet::Connection;
+use gimlet_apps::chat::{self, Reception};
 use tokio::sync::mpsc;
 
-use crate::conversation::{Conversation, HEARD_QUEUE, Said};
 use crate::describe;
 use crate::event::{Event, Who};
 use crate::service;
 use crate::session::Found;
-use gimlet_apps::chat;
 
 /// A session, what it may use, and where it tells what happens.
 pub(super) struct Guest {
     connection: Connection,
     found: Found,
     echo: bool,
+    reception: Reception,
     events: mpsc::Sender<Event>,
 }
 
@@ -26,18 +26,64 @@ impl Guest {
         connection: Connection,
         found: Found,
         echo: bool,
+        reception: Reception,
         events: mpsc::Sender<Event>,
     ) -> Self {
         Self {
             connection,
             found,
             echo,
+            reception,
             events,
         }
     }
 
     /// Serves the session to its end.
     pub(super) async fn host(self) {
+        if self.connection.alpn() == chat::ALPN {
+            return self.listen().await;
+        }
+        self.connected().await;
+        let reason = tokio::select! {
+            reason = self.serve() => reason,
+            never = self.watch_path() => match never {},
+        };
+        self.closed(reason).await;
+    }
+
+    async fn serve(&self) -> String {
+        service::serve(&self.connection, self.echo).await;
+        describe::closed(&self.connection.closed().await)
+    }
+
+    /// Hears out a conversation, without a word from this side.
+    async fn listen(self) {
+        // One that goes on over another connection is heard where it began.
+        let Some(request) = self.reception.receive(self.connection.clone()).await else {
+            return;
+        };
+        self.connected().await;
+        let mut conversation = request.accept();
+        let mut is_first = true;
+        while let Some(event) = conversation.next().await {
+            let who = self.who();
+            self.tell(match event {
+                chat::Event::Line(text) => Event::Message { who, text },
+                chat::Event::Path(path) => Event::path(who, &path),
+                chat::Event::Away => Event::Away { who },
+                chat::Event::Together { .. } if std::mem::take(&mut is_first) => continue,
+                chat::Event::Together { path } => Event::Back {
+                    who,
+                    path: describe::path_kind(path.kind),
+                },
+                chat::Event::Ended(how) => return self.closed(how.to_string()).await,
+                _ => continue,
+            })
+            .await;
+        }
+    }
+
+    async fn connected(&self) {
         let protocol = String::from_utf8_lossy(self.connection.alpn()).into_owned();
         self.tell(Event::Connected {
             who: self.who(),
@@ -45,47 +91,11 @@ impl Guest {
             path: describe::path_kind(self.connection.path().kind),
         })
         .await;
-        let reason = tokio::select! {
-            reason = self.serve() => reason,
-            never = self.watch_path() => match never {},
-        };
+    }
+
+    async fn closed(&self, reason: String) {
         let who = self.who();
         self.tell(Event::Closed { who, reason }).await;
-    }
-
-    async fn serve(&self) -> String {
-        match self.connection.alpn() {
-            chat::ALPN => self.listen().await,
-            _ => {
-                service::serve(&self.connection, self.echo).await;
-                describe::closed(&self.connection.closed().await)
-            }
-        }
-    }
-
-    /// Hears out a conversation, without a word from this side.
-    async fn listen(&self) -> String {
-        let (heard_by, mut heard) = mpsc::channel(HEARD_QUEUE);
-        let (connection, found) = (self.connection.clone(), self.found.clone());
-        let mut conversation = match Conversation::join(connection, found, 0, "").await {
-            Ok(conversation) => conversation,
-            Err(error) => return error.to_string(),
-        };
-        conversation.listen(heard_by);
-        while let Some(heard) = heard.recv().await {
-            match heard.said {
-                Said::Line(text) => {
-                    let who = self.who();
-                    self.tell(Event::Message { who, text }).await;
-                }
-                Said::Bye => {
-                    conversation.leave().await;
-                    return "said goodbye".to_owned();
-                }
-                Said::Lost(reason) => return reason,
-            }
-        }
-        "closed".to_owned()
     }
 
     /// Tells each change of path.

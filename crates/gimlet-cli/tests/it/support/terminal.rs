@@ -27,14 +27,20 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    pub(crate) fn run(mut command: Command) -> Self {
+    /// As wide as no line of the test is long.
+    pub(crate) fn run(command: Command) -> Self {
+        Self::run_wide(command, COLUMNS)
+    }
+
+    /// With so many columns.
+    pub(crate) fn run_wide(mut command: Command, columns: u16) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
         let path = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
         let size = Winsize {
             ws_row: 50,
-            ws_col: COLUMNS,
+            ws_col: columns,
             ws_xpixel: 0,
             ws_ypixel: 0,
         };
@@ -68,7 +74,10 @@ impl Terminal {
             child,
             keys,
             output,
-            screen: Screen::default(),
+            screen: Screen {
+                columns: columns.into(),
+                ..Screen::default()
+            },
             modes_before,
         }
     }
@@ -146,6 +155,7 @@ struct Screen {
     lines: Vec<String>,
     row: usize,
     column: usize,
+    columns: usize,
     /// An escape sequence that is not complete yet.
     pending: String,
 }
@@ -156,6 +166,7 @@ impl Default for Screen {
             lines: vec![String::new()],
             row: 0,
             column: 0,
+            columns: COLUMNS.into(),
             pending: String::new(),
         }
     }
@@ -183,6 +194,10 @@ impl Screen {
     }
 
     fn put(&mut self, c: char) {
+        if self.column >= self.columns {
+            self.column = 0;
+            self.down(1);
+        }
         let mut line: Vec<char> = self.lines[self.row].chars().collect();
         line.resize(line.len().max(self.column + 1), ' ');
         line[self.column] = c;
