@@ -71,6 +71,9 @@ pub(crate) struct GlobalArgs {
     /// [env: GIMLET_PROXY] [default: what https_proxy, all_proxy and no_proxy say]
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) proxy: Option<Proxy>,
+    /// Be found on this network, and dial peers there first, with no server [env: GIMLET_LAN]
+    #[arg(long, global = true)]
+    pub(crate) lan: bool,
     /// Go on where a name leads to another key than before, and remember that one
     #[arg(long, global = true)]
     pub(crate) trust_new: bool,

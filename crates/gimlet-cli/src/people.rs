@@ -4,6 +4,8 @@
 //! leads to another key some day, nothing is dialled: it may be a new device, or somebody in another's
 //! place, and only the user can find out.
 
+mod lan;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gimlet::{Connection, Endpoint, Name, PeerId};
@@ -70,13 +72,19 @@ impl Context {
         Ok(found)
     }
 
-    /// Finds and connects.
+    /// Finds and connects; with `--lan`, on this network first.
     pub(crate) async fn dial(
         &self,
         endpoint: &Endpoint,
         text: &str,
         alpn: &[u8],
     ) -> Result<(Found, Connection), Failure> {
+        if self.settings.lan
+            && let Some((found, connection)) = self.dial_here(endpoint, text, alpn).await?
+        {
+            self.remember(text, found.peer);
+            return Ok((found, connection));
+        }
         let found = self.find(endpoint, text).await?;
         let connection = endpoint.connect(found.peer, alpn).await;
         let connection = connection.map_err(|error| Failure::connect(error, &found.label))?;

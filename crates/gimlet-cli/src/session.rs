@@ -36,7 +36,10 @@ impl Context {
         work: impl AsyncFnOnce(&Endpoint) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let (endpoint, recorder) = self.bind(alpns, policy).await?;
-        let done = work(&endpoint).await;
+        let done = match self.announce(&endpoint, !alpns.is_empty()) {
+            Ok(_here) => work(&endpoint).await,
+            Err(failure) => Err(failure),
+        };
         endpoint.close().await;
         recorder.finish().await;
         done
@@ -59,7 +62,7 @@ impl Context {
         policy: AcceptPolicy,
     ) -> Result<(Endpoint, Recorder), Failure> {
         let settings = &self.settings;
-        if settings.servers.is_empty() {
+        if settings.servers.is_empty() && !settings.lan {
             return Err(
                 Failure::new(Status::Usage, anyhow::anyhow!("no server is named")).hint(
                     "put the line `gimlet serve` printed into GIMLET_SERVER, or after --server",
@@ -71,6 +74,7 @@ impl Context {
             .alpns(alpns.iter().map(|alpn| alpn.to_vec()).collect())
             .accept(policy)
             .relay_only(settings.relay_only)
+            .lan(settings.lan)
             .report_outcomes(settings.report)
             .port_mapping(settings.port_mapping);
         for server in &settings.servers {

@@ -39,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) relay_only: bool,
     /// Whether a name may lead to another key than before.
     pub(crate) trust_new: bool,
+    /// Whether peers are met on this network too, without a server.
+    pub(crate) lan: bool,
     /// The file of contacts; `None` only where there is no home folder.
     contacts: Option<PathBuf>,
     /// `None`: what the usual variables of the environment say.
@@ -135,6 +137,11 @@ impl Settings {
             (false, Some(text)) => !switch(&text).context("in GIMLET_NO_PORT_MAPPING")?,
             (false, None) => file.port_mapping.unwrap_or(true),
         };
+        let lan = match (flags.lan, variable(env, "GIMLET_LAN")) {
+            (true, _) => true,
+            (false, Some(text)) => switch(&text).context("in GIMLET_LAN")?,
+            (false, None) => false,
+        };
         let proxy = match (&flags.proxy, variable(env, "GIMLET_PROXY")) {
             (Some(proxy), _) => Some(proxy.clone()),
             (None, Some(text)) => Some(text.parse().context("in GIMLET_PROXY")?),
@@ -153,6 +160,7 @@ impl Settings {
             name,
             relay_only,
             trust_new: flags.trust_new,
+            lan,
             contacts,
             proxy,
             report,
