@@ -94,6 +94,13 @@ impl Process {
         }
     }
 
+    /// Kills it: it gets no chance to say anything.
+    #[cfg(unix)]
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Tells it to read its configuration again.
     #[cfg(unix)]
     pub(crate) fn hang_up(&self) {
