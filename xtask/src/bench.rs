@@ -7,6 +7,7 @@
 
 mod crew;
 mod figures;
+mod forward;
 mod machine;
 mod memory;
 mod message;
@@ -66,6 +67,8 @@ enum Part {
     Times,
     /// Memory of idle endpoints and connections
     Memory,
+    /// iperf3 through a forward beside the bare session, with the real binary
+    Forward,
 }
 
 /// How much of everything.
@@ -144,6 +147,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         if wanted(Part::Memory) {
             report.memory(memory::measure(plan).await?);
+        }
+        if wanted(Part::Forward) {
+            report.forward(forward::measure(plan).await?);
         }
         anyhow::Ok(())
     })?;

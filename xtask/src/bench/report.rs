@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::Serialize;
 
+use super::forward;
 use super::machine::Machine;
 use super::memory::Memory;
 use super::relay::Relays;
@@ -29,6 +30,7 @@ pub(super) struct Report {
     tls: Vec<Line>,
     relay: Option<Relays>,
     memory: Option<Memory>,
+    forward: Vec<forward::Line>,
     targets: Vec<Target>,
 }
 
@@ -44,6 +46,7 @@ impl Report {
             tls: Vec::new(),
             relay: None,
             memory: None,
+            forward: Vec::new(),
             targets: Vec::new(),
         }
     }
@@ -101,6 +104,13 @@ impl Report {
     pub(super) fn memory(&mut self, memory: Memory) {
         tables::memory(&memory);
         self.memory = Some(memory);
+    }
+
+    /// Takes the forwards.
+    pub(super) fn forward(&mut self, lines: Vec<forward::Line>) {
+        tables::forward(&lines);
+        self.targets.extend(target::forward(&lines));
+        self.forward = lines;
     }
 
     /// Prints the targets and writes the file; whether all were met.

@@ -107,7 +107,7 @@ async fn an_input_that_fails_is_no_end_for_the_other_side() {
         let (to_bob, from_alice) = joined().await;
         let dialling = pipe::dial(&to_bob, Broken, tokio::io::sink());
         let listening = async {
-            let pipe = pipe::accept(&from_alice).await.unwrap();
+            let pipe = pipe::accept(&from_alice).await?;
             pipe.run(tokio::io::empty(), tokio::io::sink()).await
         };
         let (dialled, listened) = tokio::join!(dialling, listening);

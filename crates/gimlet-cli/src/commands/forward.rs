@@ -42,7 +42,7 @@ async fn forward(context: &Context, endpoint: &Endpoint, pairs: &[Pair]) -> Outc
         let (found, link) = links.to(&pair.peer).await?;
         let socket = forward::listen(&link, &pair.local, pair.service.clone()).await;
         let socket = socket.map_err(|error| cannot_listen(&pair.local, error))?;
-        let line = Line::listening(&found, Some(&pair.service), socket.place());
+        let line = Line::ready(&found, Some(&pair.service), socket.place());
         context.output.print(&line)?;
         links.serves(found.peer, Some(pair.service.clone()), socket.place());
         listening.push(socket);
@@ -58,7 +58,7 @@ pub(super) fn cannot_listen(place: &Place, error: std::io::Error) -> Failure {
 
 fn read(texts: &[String], udp: bool) -> Result<Vec<Pair>, Failure> {
     let usage = |error: anyhow::Error| Failure::new(Status::Usage, error);
-    if texts.len() % 2 != 0 {
+    if !texts.len().is_multiple_of(2) {
         let error = anyhow::anyhow!("every LOCAL wants a PEER/NAME behind it");
         return Err(usage(error));
     }

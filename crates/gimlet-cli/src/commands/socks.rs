@@ -32,7 +32,7 @@ async fn serve(context: &Context, endpoint: &Endpoint, args: &SocksArgs) -> Outc
     let (found, link) = links.to(&args.peer).await?;
     let socket = socks::listen(&link, &args.local).await;
     let socket = socket.map_err(|error| cannot_listen(&args.local, error))?;
-    let line = Line::listening(&found, None, socket.place());
+    let line = Line::ready(&found, None, socket.place());
     context.output.print(&line)?;
     links.serves(found.peer, None, socket.place());
     links.tell().await

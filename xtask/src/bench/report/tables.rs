@@ -5,6 +5,7 @@ use anstyle::Style;
 use super::heading;
 use super::target::threads;
 use crate::bench::figures::{Figure, Spread};
+use crate::bench::forward;
 use crate::bench::memory::Memory;
 use crate::bench::relay::{Relay, Relays};
 use crate::bench::setup::Times;
@@ -161,6 +162,26 @@ pub(super) fn relay(relays: &Relays) {
         "the server takes {:.2} of the bare loop",
         relays.ratio.median
     );
+}
+
+/// iperf3 through a forward, and the session alone.
+pub(super) fn forward(lines: &[forward::Line]) {
+    const COLUMNS: [Column; 4] = [text(28), number(14), number(14), number(8)];
+    heading("iperf3 through a forward over loopback, MB/s");
+    print(
+        &COLUMNS,
+        HEAD,
+        ["", "session", "forward", "ratio"].map(str::to_owned),
+    );
+    for line in lines {
+        let cells = [
+            line.direction.to_owned(),
+            format!("{:.0}", line.session.median),
+            format!("{:.0}", line.forward.median),
+            format!("{:.2}", line.ratio.median),
+        ];
+        print(&COLUMNS, Style::new(), cells);
+    }
 }
 
 /// Idle memory.

@@ -4,6 +4,7 @@ use anstyle::Style;
 use serde::Serialize;
 
 use super::heading;
+use crate::bench::forward;
 use crate::bench::message::Threads;
 use crate::bench::relay::Relays;
 use crate::bench::setup::Times;
@@ -74,6 +75,15 @@ pub(super) fn loopback(times: &Times) -> Vec<Target> {
     let direct = times.direct.map_or(f64::NAN, |direct| direct.p50);
     let limit = Limit::AtMost(10.0);
     vec![Target::new("loopback, direct, p50", direct, "ms", limit)]
+}
+
+/// Of iperf3 through a forward beside the session alone.
+pub(super) fn forward(lines: &[forward::Line]) -> Vec<Target> {
+    let target = |line: &forward::Line| {
+        let what = format!("forward / session, {}, throughput", line.direction);
+        Target::new(what, line.ratio.median, "x", Limit::AtLeast(0.8))
+    };
+    lines.iter().map(target).collect()
 }
 
 /// Of direct streams beside plain quinn's.

@@ -58,7 +58,7 @@ impl Offer {
             services.insert(name.clone(), Service { place, allow });
         }
         anyhow::ensure!(
-            args.services.len() % 2 == 0,
+            args.services.len().is_multiple_of(2),
             "every NAME wants an ADDR:PORT behind it"
         );
         for pair in args.services.chunks(2) {

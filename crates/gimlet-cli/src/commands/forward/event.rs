@@ -19,7 +19,7 @@ pub(crate) enum Line {
     /// A service is offered.
     Exposed { service: String, to: String },
     /// A local socket is there, whether the peer is or not.
-    Listening {
+    Ready {
         #[serde(flatten)]
         who: Who,
         /// `None`: a way out.
@@ -83,8 +83,8 @@ impl Line {
         }
     }
 
-    pub(crate) fn listening(found: &Found, service: Option<&ServiceName>, place: &Place) -> Self {
-        Self::Listening {
+    pub(crate) fn ready(found: &Found, service: Option<&ServiceName>, place: &Place) -> Self {
+        Self::Ready {
             who: Who::new(found),
             service: service.map(ToString::to_string),
             listen: place.to_string(),
@@ -127,7 +127,7 @@ impl Line {
             Self::Opened(_) => false,
             Self::Ended { error, .. } => error.is_some(),
             Self::Exposed { .. }
-            | Self::Listening { .. }
+            | Self::Ready { .. }
             | Self::Connected(_)
             | Self::Path(_)
             | Self::Away { .. } => true,
@@ -195,7 +195,7 @@ impl fmt::Display for Line {
         let bold = anstyle::Style::new().bold();
         match self {
             Self::Exposed { service, to } => write!(f, "{bold}{service}{bold:#} leads to {to}."),
-            Self::Listening {
+            Self::Ready {
                 who,
                 service,
                 listen,
