@@ -26,10 +26,6 @@ const BEHIND: u64 = 512 * 1024;
 /// process that waits for processors is behind again at its next turn, some milliseconds later.
 const HOLD: Duration = Duration::from_millis(50);
 
-/// And after the system has dropped something. Reports of it come every 100 ms, so three of them missing mean that
-/// it is over.
-const OVERFLOW_HOLD: Duration = Duration::from_millis(300);
-
 /// What a datagram costs besides its bytes: headers, and the system's work on them.
 const PER_DATAGRAM: u64 = 64;
 
@@ -44,9 +40,12 @@ pub(super) struct Heavy {
     began: Instant,
     cost: u64,
     active: u64,
+    /// Of the squares of what each used.
+    squares: u64,
     /// More than this in the last window is too much; `None` if the shard kept up.
     bar: Option<u64>,
-    /// Senders of the last window.
+    /// Senders of the last window, and how many they are if those that send little count little.
+    seen: u64,
     senders: u64,
     is_behind: bool,
     held_until: Option<Instant>,
@@ -60,6 +59,8 @@ pub(super) struct Use {
     /// The last window it was active in.
     window: u64,
     cost: u64,
+    /// Whether it has a queue of its own. What is still in the shared one is the shard's backlog no more.
+    pub(super) is_apart: bool,
 }
 
 impl Heavy {
@@ -69,8 +70,10 @@ impl Heavy {
             began: now,
             cost: 0,
             active: 0,
+            squares: 0,
             bar: None,
-            senders: 0,
+            seen: 1,
+            senders: 1,
             is_behind: false,
             held_until: None,
             since_dry: 0,
@@ -81,7 +84,8 @@ impl Heavy {
     /// Notes a receive call on the queue of all, and whether it emptied it.
     pub(super) fn received(&mut self, dry: bool, now: Instant) {
         if self.since_dry >= BEHIND {
-            self.behind(now + HOLD);
+            self.is_behind = true;
+            self.held_until = Some(now + HOLD);
         }
         if std::mem::replace(&mut self.was_dry, dry) {
             self.since_dry = 0;
@@ -93,8 +97,15 @@ impl Heavy {
     }
 
     /// Notes that the system has dropped something.
-    pub(super) fn overflowed(&mut self, now: Instant) {
-        self.behind(now + OVERFLOW_HOLD);
+    pub(super) fn overflowed(&mut self) {
+        self.is_behind = true;
+    }
+
+    /// A sender got a queue of its own. What it did is no measure of the others.
+    pub(super) fn parted(&mut self) {
+        self.senders = self.seen;
+        self.window += 1;
+        (self.cost, self.active, self.squares) = (0, 0, 0);
     }
 
     /// Until when what is left over is nobody's, if the shard was behind lately.
@@ -104,10 +115,15 @@ impl Heavy {
 
     /// Counts a run. If its sender should have a queue of its own: what it used in the last window.
     pub(super) fn note(&mut self, sender: &mut Use, datagrams: u64, bytes: u64) -> Option<u64> {
+        if sender.is_apart {
+            return None;
+        }
         let cost = cost(datagrams, bytes);
         self.cost += cost;
         self.since_dry += cost;
+        self.squares += cost * cost;
         if sender.window == self.window {
+            self.squares += 2 * cost * sender.cost;
             sender.cost += cost;
             return None;
         }
@@ -116,6 +132,7 @@ impl Heavy {
             Use {
                 window: self.window,
                 cost,
+                is_apart: false,
             },
         );
         self.active += 1;
@@ -124,23 +141,22 @@ impl Heavy {
         is_heavy.then_some(last.cost)
     }
 
-    /// How many send into the queue of all.
+    /// How many send into the queue of all, those that send little counting little: a part of as
+    /// many is what one of the greater ones has.
     pub(super) fn senders(&self) -> u64 {
-        self.senders.max(self.active)
-    }
-
-    fn behind(&mut self, until: Instant) {
-        self.is_behind = true;
-        self.held_until = self.held_until.max(Some(until));
+        self.senders
     }
 
     fn end_window(&mut self, now: Instant) {
-        let mean = self.cost / self.active.max(1);
-        self.bar = self.is_behind.then_some(mean * 2);
-        self.senders = self.active;
+        // Twice the mean of many; of two, twice what the other sends; never what one alone does.
+        self.bar = (self.is_behind).then_some(self.cost * 2 / (self.active + 1));
+        let senders = u128::from(self.cost).pow(2) / u128::from(self.squares.max(1));
+        self.seen = self.active.max(1);
+        self.senders = u64::try_from(senders).unwrap_or(1).max(1);
         self.window += 1;
         self.began = now;
         (self.cost, self.active, self.is_behind) = (0, 0, false);
+        self.squares = 0;
     }
 }
 
@@ -162,8 +178,9 @@ mod tests {
         let mut uses = vec![Use::default(); batches.len()];
         let mut found = Vec::new();
         for round in 0..rounds {
-            for (who, &batches) in batches.iter().enumerate() {
-                for _ in 0..batches {
+            for turn in 0..batches.iter().copied().max().unwrap_or(0) {
+                let sending = (0..batches.len()).filter(|who| turn < batches[*who]);
+                for who in sending {
                     heavy.received(is_dry, start + MS * round);
                     if heavy.note(&mut uses[who], 44, 50_000).is_some() {
                         found.push(who);
@@ -189,12 +206,27 @@ mod tests {
         assert!(found(&[2; 20], false, 100).is_empty());
         assert!(found(&[3; 200], false, 30).is_empty());
         assert!(found(&[40], false, 100).is_empty());
-        assert!(found(&[40, 20], false, 100).is_empty(), "not even twice");
+        assert!(found(&[40, 30], false, 100).is_empty(), "not even twice");
+        assert_eq!(found(&[60, 15], false, 100), [0]);
     }
 
     #[test]
     fn nobody_is_while_the_shard_keeps_up() {
         assert!(found(&[20, 1, 1, 1], true, 100).is_empty());
+    }
+
+    #[test]
+    fn who_sends_little_counts_little() {
+        let start = Instant::now();
+        let mut heavy = Heavy::new(start);
+        let mut uses = [Use::default(); 23];
+        for round in 0..200 {
+            heavy.received(false, start + MS * round);
+            for (who, sender) in uses.iter_mut().enumerate() {
+                heavy.note(sender, 1, if who < 3 { 60_000 } else { 10 });
+            }
+        }
+        assert_eq!(heavy.senders(), 3);
     }
 
     #[test]

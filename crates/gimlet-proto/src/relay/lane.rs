@@ -105,8 +105,11 @@ impl Lane {
             } => {
                 // A session that moves keeps its debts.
                 let old = self.routes.get(&session);
-                let old = old.map(|route| (route.share, route.uses));
-                let (share, uses) = old.unwrap_or_default();
+                let share = old.map(|route| route.share).unwrap_or_default();
+                let uses = [0, 1].map(|side: usize| {
+                    let stayed = old.filter(|old| old.addresses[side] == addresses[side]);
+                    stayed.map(|old| old.uses[side]).unwrap_or_default()
+                });
                 let route = Route {
                     addresses,
                     flow,
@@ -144,15 +147,27 @@ impl Lane {
     }
 
     /// Notes that the system has dropped what no shard read in time: overload, whatever the queue is like now.
-    pub fn overflowed(&mut self, now: Instant) {
-        self.heavy.overflowed(now);
+    pub fn overflowed(&mut self) {
+        self.heavy.overflowed();
         self.fair.overflowed();
     }
 
-    /// Who sends so much into the queue of all that it should have one of its own. If that can't be,
-    /// nothing is to be done.
+    /// Who sends so much into the queue of all that it should have one of its own. If it gets one,
+    /// [`set_apart`](Self::set_apart) says so; if that can't be, nothing is to be done.
     pub fn poll_heavy(&mut self) -> Option<HeavySender> {
         self.found.take()
+    }
+
+    /// Notes whether this sender has a queue of its own now.
+    pub fn set_apart(&mut self, source: SocketAddr, session: SessionId, is_apart: bool) {
+        if let Some(route) = self.routes.get_mut(&session)
+            && let Some(from) = route.side(source)
+        {
+            route.uses[from].is_apart = is_apart;
+            if is_apart {
+                self.heavy.parted();
+            }
+        }
     }
 
     /// Until when [`Turns`](super::turns::Turns) are to be held.
@@ -160,7 +175,7 @@ impl Lane {
         self.heavy.held_until()
     }
 
-    /// How many send into the queue of all.
+    /// How many send into the queue of all, those that send little counting little.
     pub fn senders(&self) -> u64 {
         self.heavy.senders()
     }

@@ -81,7 +81,7 @@ impl Turns {
             .filter(|until| *until > now && !self.queues.is_empty())
     }
 
-    /// The shared queue, into which so many send, had a turn.
+    /// The shared queue, into which [so many](super::Lane::senders) send, had a turn.
     pub fn shared(&mut self, cost: u64, senders: u64) {
         let part = i64::try_from(cost / senders.max(1)).unwrap_or(MAX_OWED);
         for queue in &mut self.queues {

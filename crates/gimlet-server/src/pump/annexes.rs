@@ -172,7 +172,10 @@ impl Annexes {
         }
         if let Some(heavy) = lane.poll_heavy() {
             let meta = metas.iter().find(|meta| meta.addr == heavy.source);
-            self.open(heavy, meta.and_then(|meta| meta.dst_ip));
+            let here = meta.and_then(|meta| meta.dst_ip);
+            if self.open(heavy, here) {
+                lane.set_apart(heavy.source, heavy.session, true);
+            }
         }
         if self.look_at.is_some_and(|at| at <= now) {
             self.look(lane);
@@ -194,16 +197,19 @@ impl Annexes {
         }
     }
 
-    fn open(&mut self, heavy: HeavySender, here: Option<IpAddr>) {
+    /// Whether it has an annex now.
+    fn open(&mut self, heavy: HeavySender, here: Option<IpAddr>) -> bool {
         let HeavySender {
             source,
             session,
             cost,
         } = heavy;
-        let Some(local) = self.local else { return };
+        let Some(local) = self.local else {
+            return false;
+        };
         let is_open = self.open.iter().any(|annex| annex.source == source);
         if is_open || self.open.len() >= MAX_ANNEXES || is_tunnel(source) {
-            return;
+            return is_open;
         }
         let here = match (here, local.is_ipv6()) {
             (Some(IpAddr::V4(here)), true) => here.to_ipv6_mapped().into(),
@@ -227,16 +233,18 @@ impl Annexes {
                     buffers: 0,
                     loss: self.losses.watch(source),
                 });
+                true
             }
             Err(error) => {
                 tracing::warn!(%error, "no sockets for heavy senders, so they share one with all");
                 self.local = None;
+                false
             }
         }
     }
 
     /// Tells what the system dropped, and closes those that are of no use any more.
-    fn look(&mut self, lane: &Lane) {
+    fn look(&mut self, lane: &mut Lane) {
         let Self {
             open,
             turns,
@@ -255,6 +263,7 @@ impl Annexes {
             (annex.bytes, annex.buffers) = (0, 0);
             if !stays {
                 turns.close(annex.id);
+                lane.set_apart(annex.source, annex.session, false);
             }
             stays
         });

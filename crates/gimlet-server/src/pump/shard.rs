@@ -61,7 +61,7 @@ impl Shard {
     pub(super) fn begin(&mut self, inlet: &Inlet, now: Instant) {
         let overflowed = self.counters.receive_overflowed.value();
         if std::mem::replace(&mut self.overflowed, overflowed) != overflowed {
-            self.lane.overflowed(now);
+            self.lane.overflowed();
         }
         match inlet.queue() {
             None => self.lane.received(inlet.is_dry(), now),

@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod annexes;
 mod attackers;
 mod control;
 mod discovery;
 mod door;
 mod lifecycle;
 mod relay;
+mod restart;
 mod shards;
 mod stun;
 mod support;

@@ -183,6 +183,8 @@ impl<'a> World<'a> {
             && !self.own.contains_key(&who)
         {
             self.own.insert(who, Queue::default());
+            self.uses[who].is_apart = true;
+            self.heavy.parted();
             self.turns.open(who as u64);
             self.turns.charge(who as u64, used);
         }
