@@ -166,6 +166,9 @@ pub(crate) struct ServeArgs {
     /// Let everyone sign in
     #[arg(long)]
     pub(crate) open: bool,
+    /// Tell peers one another's public addresses in the list, and let them dial by these
+    #[arg(long)]
+    pub(crate) tell_addresses: bool,
     /// Host name or address in the printed line, where clients see this server under another one
     /// than it has itself
     #[arg(long, value_name = "HOST")]

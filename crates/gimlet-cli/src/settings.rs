@@ -64,6 +64,8 @@ pub(crate) struct ServeSettings {
     pub(crate) state: PathBuf,
     pub(crate) entry: Entry,
     pub(crate) advertise: Option<String>,
+    /// Whether peers are told one another's public addresses.
+    pub(crate) tell_addresses: bool,
     /// Chain and key of the host name's certificate.
     pub(crate) certificate: Option<(PathBuf, PathBuf)>,
     pub(crate) limits: Limits,
@@ -233,6 +235,7 @@ impl Settings {
             listen_tls,
             state,
             entry,
+            tell_addresses: flags.tell_addresses || file.tell_addresses,
             advertise: flags.advertise.clone().or_else(|| file.advertise.clone()),
             certificate: cert.zip(cert_key),
             limits: file.limits.limits(),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use gimlet::{Endpoint, Presence};
+use gimlet::{AcceptPolicy, Endpoint, Presence};
 use serde::Serialize;
 
 use crate::args::AliveArgs;
@@ -19,11 +19,17 @@ struct Alive {
 }
 
 pub(super) async fn run(context: &Context, args: &AliveArgs) -> Outcome {
-    let work = async |endpoint: &Endpoint| match args.watch {
-        true => watch(context, args, endpoint).await,
-        false => ask(context, args, endpoint).await,
-    };
-    context.dialling(work).await
+    match args.watch {
+        true => {
+            // Being interrupted is how watching ends, and no failure.
+            let work = async |endpoint: &Endpoint| watch(context, args, endpoint).await;
+            context.with(&[], AcceptPolicy::Nobody, work).await
+        }
+        false => {
+            let work = async |endpoint: &Endpoint| ask(context, args, endpoint).await;
+            context.dialling(work).await
+        }
+    }
 }
 
 async fn ask(context: &Context, args: &AliveArgs, endpoint: &Endpoint) -> Outcome {
@@ -43,7 +49,7 @@ async fn ask(context: &Context, args: &AliveArgs, endpoint: &Endpoint) -> Outcom
 
 /// Tells every change until interrupted.
 async fn watch(context: &Context, args: &AliveArgs, endpoint: &Endpoint) -> Outcome {
-    let found = context.find(endpoint, &args.peer).await?;
+    let found = session::unless_interrupted(context.find(endpoint, &args.peer)).await?;
     let watching = endpoint.watch(found.peer).await;
     let mut watching = watching.map_err(Failure::request)?;
     let mut told = Presence::Unknown;

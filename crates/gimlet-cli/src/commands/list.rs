@@ -1,6 +1,7 @@
 //! `gimlet list`: who is online, and the sessions between them.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use serde::Serialize;
 
@@ -14,6 +15,9 @@ use gimlet::{Endpoint, Listing, NatClass, PeerInfo, SessionInfo};
 struct Peer {
     peer: String,
     name: Option<String>,
+    /// Where the server sees it, if it tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<SocketAddr>,
     lease_s: u32,
     nat: NatClass,
 }
@@ -62,6 +66,7 @@ impl Peer {
         Self {
             peer: info.peer.to_string(),
             name: info.name.as_ref().map(ToString::to_string),
+            address: info.observed,
             lease_s: info.lease_s,
             nat: info.nat,
         }
@@ -84,19 +89,24 @@ impl fmt::Display for Tables {
         if peers.is_empty() {
             return f.write_str("Nobody is online.");
         }
-        let mut online = Table::new(&["name", "id", "lease", "NAT"]);
+        // Not every server tells addresses.
+        let tells = peers.iter().any(|info| info.observed.is_some());
+        let mut online = match tells {
+            true => Table::new(&["name", "id", "address", "lease", "NAT"]),
+            false => Table::new(&["name", "id", "lease", "NAT"]),
+        };
         for info in peers {
             let name = info
                 .name
                 .as_ref()
                 .map_or("-".to_owned(), ToString::to_string);
             let lease = format!("{} s", info.lease_s);
-            online.row(vec![
-                name,
-                info.peer.short(),
-                lease,
-                describe::nat(&info.nat),
-            ]);
+            let mut row = vec![name, info.peer.short()];
+            if tells {
+                row.push(info.observed.map_or("-".to_owned(), |at| at.to_string()));
+            }
+            row.extend([lease, describe::nat(&info.nat)]);
+            online.row(row);
         }
         write!(f, "{online}")?;
         if sessions.is_empty() {

@@ -83,6 +83,7 @@ fn config(settings: ServeSettings) -> Config {
     config.listen_tls = settings.listen_tls;
     config.state = Some(settings.state);
     config.advertise = settings.advertise;
+    config.rendezvous.tell_observed = settings.tell_addresses;
     config.web_certificate = settings.certificate;
     config.access = match settings.entry {
         Entry::Open => Access::Open,

@@ -9,9 +9,11 @@ mod line;
 
 use std::future::{Future, pending};
 use std::pin::pin;
+use std::time::Duration;
 
 use gimlet::{AcceptPolicy, Endpoint};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use crate::args::AcceptArgs;
 use crate::attempts::Recorder;
@@ -31,6 +33,9 @@ use line::{Command, Line};
 
 /// What the shell answers: conversations, and the punches of others.
 const ALPNS: [&[u8]; 2] = [chat::ALPN, echo::ALPN];
+
+/// How long `punch` waits for the other side's program to let us in, before the next command has its turn.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The shell's state.
 struct Shell<'a> {
@@ -188,7 +193,15 @@ impl Shell<'_> {
             return Ok(());
         }
         let (with, conversation) = self.begin(peer, false).await?;
-        self.hall.add(with, conversation, true);
+        self.hall.add(with.clone(), conversation, true);
+        // A script's next command finds it standing, or refused.
+        let settled = async {
+            while self.hall.is_asking(&with) {
+                let news = self.hall.next().await;
+                self.hear(news).await;
+            }
+        };
+        let _ = timeout(SETTLE_TIMEOUT, settled).await;
         Ok(())
     }
 

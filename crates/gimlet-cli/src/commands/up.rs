@@ -57,34 +57,29 @@ async fn answer(
     let reception = Reception::new(name.map_or("", |name| name.as_str()));
     loop {
         tokio::select! {
-                    connection = endpoint.accept() => {
-                        let Some(connection) = connection else { break };
-                        match guests.len() < MAX_GUESTS {
-                            true => {
-                                let found = changes.who(&connection);
-                                let guest = Guest::new(
-         connection,
-         found,
-         args.echo,
-         reception.clone(),
-         events_by.clone(),
-        );
-                                guests.spawn(guest.host());
-                            }
-                            false => connection.close(gimlet_apps::BUSY, b"busy"),
-                        }
+            connection = endpoint.accept() => {
+                let Some(connection) = connection else { break };
+                match guests.len() < MAX_GUESTS {
+                    true => {
+                        let found = changes.who(&connection);
+                        let (reception, events_by) = (reception.clone(), events_by.clone());
+                        let guest = Guest::new(connection, found, args.echo, reception, events_by);
+                        guests.spawn(guest.host());
                     }
-                    Some(_) = guests.join_next() => (),
-                    Some(event) = events.recv() => desk.print(&event).await?,
-                    event = changes.next() => {
-                        desk.print(&event).await?;
-                        if event.is_final() {
-                            return Err(Failure::sign_in(SignInError::Replaced));
-                        }
-                    }
-                    () = desk.ask() => (),
-                    () = session::interrupted() => break,
+                    false => connection.close(gimlet_apps::BUSY, b"busy"),
                 }
+            }
+            Some(_) = guests.join_next() => (),
+            Some(event) = events.recv() => desk.print(&event).await?,
+            event = changes.next() => {
+                desk.print(&event).await?;
+                if event.is_final() {
+                    return Err(Failure::sign_in(SignInError::Replaced));
+                }
+            }
+            () = desk.ask() => (),
+            () = session::interrupted() => break,
+        }
     }
     Ok(Status::Done)
 }

@@ -76,6 +76,7 @@ pub(super) struct ServeFile {
     pub(super) token: Option<String>,
     pub(super) open: bool,
     pub(super) advertise: Option<String>,
+    pub(super) tell_addresses: bool,
     pub(super) cert: Option<PathBuf>,
     pub(super) cert_key: Option<PathBuf>,
     pub(super) limits: LimitsFile,

@@ -288,14 +288,12 @@ fn a_conversation_goes_on_with_a_shell_that_was_killed_and_started_again() {
 }
 
 #[test]
-fn parity_a_punch_takes_the_public_address_of_a_peer() {
-    let server = Server::start();
+fn parity_a_punch_takes_an_address_from_the_list() {
+    let server = Server::start_with(&["--tell-addresses"]);
     let (alice, bob) = (server.host("alice"), server.host("bob"));
-    let mut up = Process::spawn(bob.command(&["up", "--json"]));
-    let seen = up.wait_event("ready")["observed"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let mut up = bob.up(&[]);
+    let listed = alice.json(&["list"]);
+    let seen = listed[0]["address"].as_str().unwrap();
     let script = format!("punch {seen}\nhello\n");
     let done = alice.run(&["shell"]).write_stdin(script).assert().success();
     let text = String::from_utf8(done.get_output().stdout.clone()).unwrap();

@@ -55,14 +55,20 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start() -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), "127.0.0.1:0")
+        Self::start_with(&[])
     }
 
-    fn start_in(state: TempDir, listen: &str) -> Self {
+    /// One with further options.
+    pub(crate) fn start_with(options: &[&str]) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), "127.0.0.1:0", options)
+    }
+
+    fn start_in(state: TempDir, listen: &str, options: &[&str]) -> Self {
         let mut command = gimlet();
         command
             .args(["serve", "--json", "--listen", listen, "--state"])
-            .arg(state.path());
+            .arg(state.path())
+            .args(options);
         let mut process = Process::spawn(command);
         let ready = process.wait_event("ready");
         let text = |key: &str| ready[key].as_str().unwrap().to_owned();
@@ -79,7 +85,7 @@ impl Server {
         self.process.terminate();
         assert!(self.process.wait_exit().success());
         between();
-        Self::start_in(self.state, &self.listen)
+        Self::start_in(self.state, &self.listen, &[])
     }
 
     /// A host with a key of its own that knows the server.

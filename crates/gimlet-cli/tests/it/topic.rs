@@ -1,5 +1,6 @@
 //! Publish/subscribe and presence by the commands, as scripts and people use them.
 
+use crate::support::terminal::Terminal;
 use crate::support::{Host, Process, Server, assert_keys, objects};
 
 /// A subscriber that has connected.
@@ -178,4 +179,24 @@ fn parity_b_alive_says_whether_a_device_is_there() {
     watch.terminate();
     assert!(watch.wait_exit().success());
     bob.run(&["alive", "nobody"]).assert().code(3);
+}
+
+#[test]
+fn messages_look_right_on_a_terminal_of_80_columns() {
+    let server = Server::start();
+    let (alice, bob) = (server.host("alice"), server.host("bob"));
+    let mut publisher = Terminal::run_wide(alice.command(&["publish"]), 80);
+    publisher.wait_line("Publishing; on the other side: gimlet subscribe alice");
+    let mut subscriber = Terminal::run_wide(bob.command(&["subscribe", "alice"]), 80);
+    subscriber.wait("connected", |lines| {
+        lines
+            .iter()
+            .any(|line| line.starts_with("Connected to alice, "))
+    });
+    publisher.press("steer \u{1b}[2J this\r");
+    // What would have cleared the screen is shown instead.
+    subscriber.wait_line("steer \u{fffd}[2J this");
+    publisher.wait("who listens", |lines| {
+        lines.iter().any(|line| line.ends_with("hears main."))
+    });
 }

@@ -35,7 +35,7 @@ fn lines_of_a_chat_are_shown_even_without_echo() {
         .success();
     let connected = up.wait_event("connected");
     assert_keys(&connected, &["event", "peer", "protocol", "path"]);
-    assert_eq!(connected["protocol"], "gimlet/chat/1");
+    assert_eq!(connected["protocol"], "gimlet/chat/2");
     let message = up.wait_event("message");
     assert_keys(&message, &["event", "peer", "text"]);
     assert_eq!(message["peer"], alice.id());
