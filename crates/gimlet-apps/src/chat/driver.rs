@@ -173,7 +173,11 @@ impl Driver {
                 Woken::Link(Some((link, hello))) => self.link_up(link, hello),
                 // Nobody will connect any more.
                 Woken::Link(None) => break,
-                Woken::Path(path) => self.tell(Event::Path(path)).await,
+                Woken::Path(path) if self.exchange.is_together() => {
+                    self.tell(Event::Path(path)).await;
+                }
+                // Being together tells where it is then.
+                Woken::Path(_) => (),
                 Woken::Doubt => self.ping(DOUBTED_TIMEOUT).await,
                 Woken::Timeout => self.handle_timeout().await,
             }

@@ -316,6 +316,11 @@ impl Exchange {
         self.state == State::Over
     }
 
+    /// Whether both are there.
+    pub(super) fn is_together(&self) -> bool {
+        self.state == State::Together
+    }
+
     /// Lines that are not known to have arrived.
     #[cfg(test)]
     pub(super) fn undelivered(&self) -> usize {
