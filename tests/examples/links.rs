@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! cargo run --release -p gimlet-tests --example links
-//! cargo run --release -p gimlet-tests --example links -- lossy   # rows whose name has this in it
+//! cargo run --release -p gimlet-tests --example links -- lossy           # rows that have this in them
+//! cargo run --release -p gimlet-tests --example links -- shared Gimlet   # of these, one controller's
 //! ```
 
 use std::sync::Arc;
@@ -109,8 +110,9 @@ fn alone(line: &Line, controllers: Controllers, time: Duration) -> Seen {
     })
 }
 
-/// Two flows over one line for 30 s, the second begun five seconds after the first: the first's share
-/// in percent, both in MB a second, and the median of the first's round trip.
+/// Two flows over one line, the second begun five seconds after the first, for a minute after they had
+/// time to settle ([`settling`]): the first's share in percent, both in MB a second, and the median of
+/// the first's round trip.
 fn together(line: &Line, first: Controllers, second: Controllers) -> (f64, f64, Duration) {
     in_virtual_time(async {
         let mut world = World::new(SEED);
@@ -119,16 +121,29 @@ fn together(line: &Line, first: Controllers, second: Controllers) -> (f64, f64, 
         let first = Flow::plain(&places.0, &places.1, first).await;
         tokio::time::sleep(Duration::from_secs(5)).await;
         let second = Flow::plain(&others.0, &others.1, second).await;
-        let time = Duration::from_secs(30);
+        tokio::time::sleep(settling(line)).await;
+        let time = Duration::from_secs(60);
         let (first, second) = tokio::join!(first.watch(time), second.watch(time));
         let sum = first.goodput + second.goodput;
         (first.goodput / sum * 100.0, sum, first.rtt)
     })
 }
 
+/// Time in which flows find their shares: CUBIC comes back to a full window in some 14 s where that is
+/// 3,500 packets (RFC 9438 section 4.2), and it takes some cuts.
+fn settling(line: &Line) -> Duration {
+    line.rtt * 300
+}
+
 fn main() {
-    let wanted = std::env::args().nth(1).unwrap_or_default();
-    let is_wanted = |line: &str, name: &str| line.contains(&wanted) || name.contains(&wanted);
+    let mut args = std::env::args().skip(1);
+    let (wanted, only) = (
+        args.next().unwrap_or_default(),
+        args.next().unwrap_or_default(),
+    );
+    let is_wanted = |line: &str, name: &str| {
+        (line.contains(&wanted) || name.contains(&wanted)) && name.contains(&only)
+    };
     println!("| line | controller | MB/s | lost, % | round trip, median and p95, ms |");
     println!("| --- | --- | --- | --- | --- |");
     for (line_name, line) in lines() {
