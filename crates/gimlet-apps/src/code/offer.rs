@@ -6,7 +6,7 @@ use gimlet::{Connection, Endpoint, HeldNumber, PeerId, RecvStream, RequestError,
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, interval, sleep_until, timeout};
 
 use super::exchange::{Proof, Share};
 use super::keeper::{Judging, Keeper, Refusal};
@@ -24,6 +24,9 @@ const MAX_EVENTS: usize = 16;
 
 /// Events kept free for what ends a code, however many knock.
 const RESERVED: usize = 2;
+
+/// How often the endpoint is told that somebody may come: twice in the minute that it remembers.
+const KEEP: Duration = Duration::from_secs(30);
 
 /// How a code is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,6 +206,7 @@ struct Exchange {
 impl Task {
     async fn run(mut self, mut incoming: mpsc::Receiver<Connection>) {
         let mut expired = false;
+        let mut keeping = interval(KEEP);
         loop {
             let timeout = self.keeper.poll_timeout().filter(|_| !expired);
             tokio::select! {
@@ -215,6 +219,7 @@ impl Task {
                         self.handle(step);
                     }
                 }
+                _ = keeping.tick() => self.endpoint.keep_number(self.held).await,
                 () = until(timeout) => {
                     expired = true;
                     self.tell(OfferEvent::Expired);

@@ -9,12 +9,18 @@ use gimlet_apps::code::{
 };
 use tokio::io::AsyncReadExt;
 
-use crate::support::{in_time, peer, server};
+use crate::support::{in_time, peer, peer_with, server};
 
 /// A peer with a code on offer, whose router answers for it.
 async fn offering(server: &ServerAddress, options: Options) -> (Endpoint, Offer) {
     let endpoint = peer(server, vec![code::ALPN.to_vec()]).await;
-    let offer = code::offer(&endpoint, options).await.unwrap();
+    let offer = offer_at(&endpoint, options).await;
+    (endpoint, offer)
+}
+
+/// The same for a peer that is there already.
+async fn offer_at(endpoint: &Endpoint, options: Options) -> Offer {
+    let offer = code::offer(endpoint, options).await.unwrap();
     let door = offer.door();
     let router = Router::new().on(code::ALPN, move |connection| {
         let door = door.clone();
@@ -22,7 +28,7 @@ async fn offering(server: &ServerAddress, options: Options) -> (Endpoint, Offer)
     });
     let served = endpoint.clone();
     tokio::spawn(async move { router.serve(&served).await });
-    (endpoint, offer)
+    offer
 }
 
 async fn met(offer: &mut Offer) -> Met {
@@ -184,6 +190,35 @@ async fn what_is_no_share_spends_no_code() {
         let code = offer.code().clone();
         let (claimed, _met) = tokio::join!(claim(&bob, &code), met(&mut offer));
         assert!(claimed.is_ok(), "{claimed:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn with_two_servers_a_number_is_the_first_ones_wherever_one_is() {
+    in_time(async {
+        let (first, second) = (server(), server());
+        // The same number at the second server is somebody else's, who must not be troubled.
+        let other = peer(&second, vec![code::ALPN.to_vec()]).await;
+        let held = other.hold_number(Duration::from_secs(60)).await.unwrap();
+        let with_both = async |alpns| {
+            let builder = Endpoint::builder().server(first.clone());
+            peer_with(builder.server(second.clone()).alpns(alpns)).await
+        };
+        let alice = with_both(vec![code::ALPN.to_vec()]).await;
+        let mut offer = offer_at(&alice, Options::default()).await;
+        assert_eq!(offer.code().number(), held.number());
+        // Which server is nearest is chance on loopback, so some claimants find each the nearer one.
+        for _ in 0..4 {
+            let bob = with_both(Vec::new()).await;
+            let found = bob.resolve_number(held.number()).await.unwrap();
+            assert_eq!(found.peer, alice.peer_id());
+        }
+        let bob = with_both(Vec::new()).await;
+        let code = offer.code().clone();
+        let (claimed, came) = tokio::join!(claim(&bob, &code), met(&mut offer));
+        assert_eq!(claimed.unwrap().peer, alice.peer_id());
+        assert_eq!(came.peer, bob.peer_id());
     })
     .await;
 }

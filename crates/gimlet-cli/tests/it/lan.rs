@@ -247,3 +247,32 @@ fn c_who_is_not_wanted_is_declined_by_its_key() {
         (Some(1), &"declined".into())
     );
 }
+
+#[test]
+fn c_commands_reach_a_peer_on_the_network_directly_with_no_server() {
+    let network = Network::new();
+    let mut up = Process::spawn(network.command("b", &["up", "--lan", "--echo", "--json"]));
+    let ready = up.wait_event("ready");
+    assert_eq!(ready["peer"], network.id("b"));
+    let (status, pings) = network.run("a", &["ping", "b", "--lan", "-c", "2", "--json"]);
+    assert_eq!(status, Some(0), "{pings:?}");
+    assert_eq!(pings[0]["path"], "direct");
+    assert_eq!(pings.last().unwrap()["received"], 2);
+    assert_eq!(up.wait_event("connected")["peer"], network.id("a"));
+
+    // A name is anybody's to announce: once it was somebody's, it is not another's unseen.
+    drop(up);
+    let mut command = network.command("c", &["up", "--lan", "--echo", "--json"]);
+    command.env("GIMLET_NAME", "b");
+    let mut other = Process::spawn(command);
+    other.wait_event("ready");
+    // The one that was killed said no goodbye, and may still be believed there.
+    let by_id = network.id("c");
+    let (status, _) = network.run("a", &["ping", &by_id, "--lan", "-c", "1", "--json"]);
+    assert_eq!(status, Some(0));
+    let (status, pings) = network.run("a", &["ping", "b", "--lan", "-c", "1", "--json"]);
+    assert_eq!((status, pings.len()), (Some(1), 0));
+
+    let (status, _) = network.run("a", &["ping", "nobody", "--lan", "-c", "1", "--json"]);
+    assert_eq!(status, Some(3));
+}

@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gimlet_proto::message::{FailReason, Resolve, Resolved, ToPeer};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::{Endpoint, request_failure};
-use crate::control::{Control, ServerId, Standing};
-use crate::engine::Command;
+use crate::control::{Control, ServerId};
 use crate::error::{RequestError, ResolveError};
 
 /// How long a server that we are not signed in to may take to let us in.
-const SIGN_IN: Duration = Duration::from_secs(3);
+pub(super) const SIGN_IN: Duration = Duration::from_secs(3);
 
 impl Endpoint {
     /// Finds out who a text means: a name, an id, a unique prefix of an id, or `IP:PORT` where the
@@ -58,7 +57,7 @@ impl Endpoint {
     }
 
     /// What one server says; `None` where it knows nobody like that, or went away.
-    async fn resolve_at(
+    pub(super) async fn resolve_at(
         &self,
         server: ServerId,
         text: String,
@@ -83,23 +82,14 @@ impl Endpoint {
 
     /// The best server that was not asked yet and lets us in.
     async fn next_server(&self, asked: &BTreeSet<ServerId>) -> Option<ServerId> {
-        let mut standing = self.inner.control.standing();
-        let order = standing.borrow_and_update().order.clone();
+        let standing = self.inner.control.standing();
+        let order = standing.borrow().order.clone();
         if let Some(id) = order.into_iter().find(|id| !asked.contains(id)) {
             return Some(id);
         }
         let servers = standing.borrow().servers.len() as u8;
         for id in (0..servers).map(ServerId).filter(|id| !asked.contains(id)) {
-            let settled = |standing: &Standing| {
-                let server = standing.servers.get(id.index());
-                server.is_none_or(|server| server.online || server.error.is_some())
-            };
-            // Gone with the endpoint.
-            self.inner.commands.send(Command::Need(id)).await.ok()?;
-            let settled = timeout(SIGN_IN, standing.wait_for(settled)).await;
-            if let Ok(Ok(standing)) = settled
-                && standing.servers.get(id.index()).is_some_and(|at| at.online)
-            {
+            if self.is_signed_in_at(id).await {
                 return Some(id);
             }
         }
