@@ -49,12 +49,17 @@ pub fn endpoint_config(reset_key: &[u8; 32]) -> EndpointConfig {
     let mut config = EndpointConfig::new(Arc::new(ResetKey(*reset_key)));
     // RFC 9443: only with the fixed bit set can QUIC be told from the rest by its first byte.
     config.grease_quic_bit(false);
-    // quinn's default draws a new key at every start and then drops packets of before as garbage,
-    // where it should answer them with a stateless reset.
-    let cid_key = blake3::derive_key("gimlet 2026 connection id key", reset_key);
-    let cid_key = u64::from_be_bytes(*cid_key.first_chunk().expect("a key has 32 bytes"));
-    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(cid_key)));
+    let key = *reset_key;
+    config.cid_generator(move || Box::new(connection_ids(&key)));
     config
+}
+
+/// Connection ids that are known again after a restart. quinn's default draws a new key at every start and
+/// then drops packets of before as garbage, where it should answer them with a stateless reset.
+pub fn connection_ids(reset_key: &[u8; 32]) -> HashedConnectionIdGenerator {
+    let key = blake3::derive_key("gimlet 2026 connection id key", reset_key);
+    let key = u64::from_be_bytes(*key.first_chunk().expect("a key has 32 bytes"));
+    HashedConnectionIdGenerator::from_key(key)
 }
 
 /// Settings of a connection between peers. `epoch` restarts congestion control on a path change.

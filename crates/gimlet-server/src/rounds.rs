@@ -1,7 +1,7 @@
 //! Looks at every connection in turn, for signs of life and for a new address.
 //!
-//! One task goes round, a slice of the connections at a time: a timer and a message from each of
-//! 20,000 cost more than all of their keep-alives do.
+//! One task goes round, a slice of the connections at a time, instead of a timer and a message from
+//! each: those of 20,000 are 4,000 wake-ups a second.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -2,6 +2,7 @@
 
 mod error;
 mod quic;
+mod resets;
 mod running;
 
 use std::collections::BTreeMap;

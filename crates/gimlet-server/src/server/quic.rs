@@ -9,13 +9,9 @@ use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Endpoint, TokioRuntime, TransportConfig, VarInt};
 
 use super::error::RunError;
+use super::resets::Rationed;
 use crate::config::Config;
 use crate::quic_socket::QuicSocket;
-
-/// Least gap between stateless resets, by which peers learn that the server was restarted. quinn's 20 ms
-/// would leave all but 500 of a crowd waiting for their timeout of 10 s. Nothing is amplified: a reset
-/// is smaller than what it answers, and only ids that were drawn with our key are answered.
-const RESET_INTERVAL: Duration = Duration::from_micros(250);
 
 /// quinn, on its share of the port.
 pub(super) fn endpoint(
@@ -34,7 +30,8 @@ pub(super) fn endpoint(
         .incoming_buffer_size_total(4 << 20);
     let reset_key = identity.derive("gimlet 2026-11 server quic stateless reset");
     let mut endpoint = transport::endpoint_config(&reset_key);
-    endpoint.min_reset_interval(RESET_INTERVAL);
+    endpoint.min_reset_interval(Duration::ZERO);
+    endpoint.cid_generator(move || Box::new(Rationed::new(transport::connection_ids(&reset_key))));
     Ok(Endpoint::new_with_abstract_socket(
         endpoint,
         Some(server),

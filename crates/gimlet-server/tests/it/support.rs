@@ -178,6 +178,21 @@ impl Client {
         client
     }
 
+    /// A client that has signed in, with settings of its own.
+    pub(crate) async fn signed_in_with(
+        server: SocketAddr,
+        key: PeerId,
+        transport: TransportConfig,
+    ) -> Self {
+        let identity = Identity::generate();
+        let dialled = Self::dial_with(server, key, &identity, transport).await;
+        let (endpoint, connection) = dialled.expect("the server answers");
+        let mut client = Self::over(endpoint, connection, &identity).await;
+        let answer = client.ask(sign_in()).await;
+        assert!(matches!(answer, ToPeer::SignedIn(_)), "{answer:?}");
+        client
+    }
+
     pub(crate) async fn say(&mut self, message: impl Into<ToServer>) {
         self.say_bytes(&wire::encode(&message.into())).await;
     }
