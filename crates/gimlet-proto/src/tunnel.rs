@@ -7,12 +7,20 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+mod decoder;
+mod frame;
+mod mask;
+
+pub use decoder::{Assembly, Control, Decoder, FrameError};
+pub use frame::{Batch, MAX_CONTROL, Opcode, Role, control};
+
 /// Where the WebSocket is found on the server. The number is the version of what it carries.
 pub const PATH: &str = "/gimlet/1";
 
-/// Most bytes of one message. Larger ones would hold up the packets behind them and save nothing:
-/// this is the most that one system call takes from a UDP socket, too.
-pub const MAX_MESSAGE: usize = 64 * 1024;
+/// Most bytes of one message: with its header it fills four TLS records of 16 KiB to the last byte. Larger
+/// ones would hold up the packets behind them and save nothing: this is about the most that one
+/// system call takes from a UDP socket, too.
+pub const MAX_MESSAGE: usize = 64 * 1024 - 8;
 
 /// Longest packet: what a 1,500-byte link carries, which is more than anything of ours is.
 pub const MAX_PACKET: usize = 1500;
