@@ -218,6 +218,10 @@ pub(crate) struct UpArgs {
     /// Also serve ping, bench and echo streams
     #[arg(long)]
     pub(crate) echo: bool,
+    /// Also be a way out, as [socks] of the configuration says or to the internet alone; what [expose]
+    /// names is served anyway
+    #[arg(long)]
+    pub(crate) socks: bool,
 }
 
 #[derive(Debug, Args)]

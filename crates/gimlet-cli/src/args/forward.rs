@@ -5,7 +5,7 @@ use gimlet_apps::forward::{Place, Rule};
 
 use super::AcceptArgs;
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct ExposeArgs {
     /// A service's name and where it is: PORT, ADDR:PORT or unix:/path, with udp: before it where it
     /// is UDP; repeatable, besides [expose] of the configuration

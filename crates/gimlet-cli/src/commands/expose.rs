@@ -1,6 +1,6 @@
 //! `gimlet expose NAME ADDR:PORT`: services of this host that peers may use.
 
-mod offer;
+pub(super) mod offer;
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ pub(super) async fn run(context: &Context, args: &ExposeArgs) -> Outcome {
 /// Serves until interrupted.
 async fn serve(context: &Context, endpoint: &Endpoint, offer: &Offer) -> Outcome {
     let signed_in = session::online(endpoint).await?;
-    let mut changes = Changes::of(endpoint);
+    let mut changes = Changes::of(endpoint).knowing(context.all_contacts()?);
     let exposed: Arc<Exposed> = Arc::new(offer.resolve(context, endpoint).await?);
     let mut flows = exposed.events();
     context.output.print(&Event::ready(endpoint, &signed_in))?;

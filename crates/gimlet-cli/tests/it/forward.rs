@@ -222,6 +222,22 @@ fn curl_reaches_through_socks_what_the_rules_allow_and_nothing_else() {
 }
 
 #[test]
+fn up_serves_what_the_configuration_exposes() {
+    let server = Server::start();
+    let (alice, bob) = (server.host("alice"), server.host("bob"));
+    let nginx = Nginx::start();
+    nginx.page("x", 1);
+    let config = bob.home.path().join("config.toml");
+    let text = format!("[expose.web]\nto = \"{}\"\n", nginx.place());
+    std::fs::write(&config, text).unwrap();
+    let mut up = bob.up(&["--config", config.to_str().unwrap()]);
+    let (_forward, place) = listen(&alice, &["forward", "0", "bob/web"]);
+    assert_eq!(get(&place, "x").len(), 1);
+    let connected = up.wait_event("connected");
+    assert_eq!(connected["protocol"], "gimlet/forward/1");
+}
+
+#[test]
 fn wrong_arguments_are_usage_errors() {
     let server = Server::start();
     let alice = server.host("alice");

@@ -16,7 +16,7 @@ const SOCKS: &str = "socks";
 
 /// All that is exposed, the peers as they were typed.
 #[derive(Debug)]
-pub(super) struct Offer {
+pub(in crate::commands) struct Offer {
     services: BTreeMap<ServiceName, Service>,
     exit: Option<WayOut>,
 }
@@ -47,6 +47,21 @@ impl Offer {
             ));
         }
         Ok(offer)
+    }
+
+    /// What `up` exposes: the configuration, and a way out where the flag says so; `None`: nothing.
+    pub(in crate::commands) fn of_file(
+        file: &ExposeFile,
+        socks: bool,
+    ) -> Result<Option<Self>, Failure> {
+        let args = ExposeArgs {
+            socks: socks && file.socks.is_none(),
+            ..ExposeArgs::default()
+        };
+        let offer = Self::merge(&args, file);
+        let offer = offer.map_err(|error| Failure::new(Status::Usage, error))?;
+        let is_empty = offer.services.is_empty() && offer.exit.is_none();
+        Ok((!is_empty).then_some(offer))
     }
 
     fn merge(args: &ExposeArgs, file: &ExposeFile) -> anyhow::Result<Self> {
@@ -113,7 +128,7 @@ impl Offer {
     }
 
     /// The peers found.
-    pub(super) async fn resolve(
+    pub(in crate::commands) async fn resolve(
         &self,
         context: &Context,
         endpoint: &Endpoint,

@@ -2,9 +2,11 @@
 
 use std::convert::Infallible;
 use std::future::pending;
+use std::sync::Arc;
 
 use gimlet::Connection;
 use gimlet_apps::chat::{self, Reception};
+use gimlet_apps::forward::{self, Exposed};
 use tokio::sync::mpsc;
 
 use crate::describe;
@@ -19,6 +21,7 @@ pub(super) struct Guest {
     echo: bool,
     reception: Reception,
     events: mpsc::Sender<Event>,
+    exposed: Option<Arc<Exposed>>,
 }
 
 impl Guest {
@@ -35,7 +38,14 @@ impl Guest {
             echo,
             reception,
             events,
+            exposed: None,
         }
+    }
+
+    /// With services that it may use.
+    pub(super) fn exposing(mut self, exposed: Option<Arc<Exposed>>) -> Self {
+        self.exposed = exposed;
+        self
     }
 
     /// Serves the session to its end.
@@ -52,7 +62,10 @@ impl Guest {
     }
 
     async fn serve(&self) -> String {
-        service::serve(&self.connection, self.echo).await;
+        match (self.connection.alpn(), &self.exposed) {
+            (forward::ALPN, Some(exposed)) => exposed.clone().serve(self.connection.clone()).await,
+            _ => service::serve(&self.connection, self.echo).await,
+        }
         describe::closed(&self.connection.closed().await)
     }
 
