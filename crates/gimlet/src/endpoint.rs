@@ -503,9 +503,9 @@ impl Endpoint {
                 self.sign_out().await;
                 self.inner.shared.quic.wait_idle().await;
             },
-            mapping.wait_for(|mapping| *mapping == PortMapping::Off),
-        )
-        .0
+            // The guard is let go at once, so that the future can be sent to another thread.
+            async { drop(mapping.wait_for(|mapping| *mapping == PortMapping::Off).await) },
+        );
     }
 }
 
