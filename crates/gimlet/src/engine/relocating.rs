@@ -58,7 +58,8 @@ impl Engine {
         let doubted_at = session.agent.doubted_at()?;
         let link = &entry.peer.link;
         // What came before the silence that led to the doubt says nothing.
-        let silent_since = doubted_at - link.patience();
+        let silent_since = doubted_at.checked_sub(link.patience());
+        let silent_since = silent_since.unwrap_or(doubted_at);
         let came_at = self.shared.socket.came_at(link);
         let silent_since = came_at.map_or(silent_since, |at| at.max(silent_since));
         let rtt = session.agent.rtt(Route::Relay);
