@@ -18,6 +18,10 @@ const WINDOW: u64 = 2 << 20;
 /// Or after this long: what a sender did before that says little of now.
 const SPAN: Duration = Duration::from_millis(20);
 
+/// Who used less of a window is not heavy: where hundreds send alike, chance alone makes somebody twice as great as the
+/// mean, and a queue for each of those would cost the shard its batches.
+const LEAST: u64 = WINDOW / 16;
+
 /// Taken since the queue was last empty, this much says that the shard is behind: an eighth of the
 /// buffer that Linux gives by default to who asks for more.
 const BEHIND: u64 = 512 * 1024;
@@ -136,8 +140,8 @@ impl Heavy {
             },
         );
         self.active += 1;
-        let is_heavy =
-            last.window + 1 == self.window && self.bar.is_some_and(|bar| last.cost > bar);
+        let is_heavy = last.window + 1 == self.window
+            && self.bar.is_some_and(|bar| last.cost > bar.max(LEAST));
         is_heavy.then_some(last.cost)
     }
 
@@ -206,6 +210,10 @@ mod tests {
         assert!(found(&[2; 20], false, 100).is_empty());
         assert!(found(&[3; 200], false, 30).is_empty());
         assert!(found(&[40], false, 100).is_empty());
+        // Among so many, some come twice in a window.
+        let mut many = [1; 500];
+        many[40..80].fill(2);
+        assert!(found(&many, false, 30).is_empty());
         assert!(found(&[40, 30], false, 100).is_empty(), "not even twice");
         assert_eq!(found(&[60, 15], false, 100), [0]);
     }
