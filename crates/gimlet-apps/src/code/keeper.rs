@@ -65,7 +65,7 @@ impl Refusal {
     }
 }
 
-/// Keeps one code. See the [module docs](self).
+/// Keeps one code: answers any number of exchanges, and judges one proof in its life.
 #[derive(Debug)]
 pub struct Keeper {
     code: Code,

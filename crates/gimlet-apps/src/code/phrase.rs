@@ -138,4 +138,13 @@ mod tests {
         assert_eq!(code.to_string().split('-').count(), 4);
         assert_eq!(format!("{code:?}"), "Code(7-..)");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_typed_is_a_code_that_reads_back_or_an_error(text in "[0-9a-zA-Z .-]{0,40}|.*") {
+            if let Ok(code) = text.parse::<Code>() {
+                assert_eq!(code.to_string().parse(), Ok(code));
+            }
+        }
+    }
 }
