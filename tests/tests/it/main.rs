@@ -16,6 +16,7 @@ mod hostile;
 mod liar;
 mod movement;
 mod operator;
+mod quotas;
 mod restart;
 mod search;
 mod servers;
