@@ -14,7 +14,7 @@ use gimlet_proto::limit::Rate;
 use gimlet_proto::message::{
     Accept, AskStats, Candidates, CloseSession, Coordinate, DropNumber, HoldNumber, Introduce, List, NatReport, Outcome,
     PathKind, PathReport, RefuseReason, Refused, ReleaseName, Resolve, SignIn, SignOut, ToPeer,
-    ToServer, Watch,
+    ToServer, Unwatch, Watch,
 };
 use gimlet_proto::name::Name;
 use gimlet_proto::relay;
@@ -323,6 +323,7 @@ fn message(input: &mut Input) -> ToServer {
         }
         .into(),
         17 => match input.bool() {
+            true if input.bool() => Unwatch { peer }.into(),
             true => Watch { peer }.into(),
             false => NatReport {
                 nat: NatClass::default(),

@@ -68,6 +68,8 @@ records! {
         HoldNumber(HoldNumber) = 17,
         /// Gives such a number back.
         DropNumber(DropNumber) = 18,
+        /// Watches a peer no more.
+        Unwatch(Unwatch) = 19,
     }
 }
 
@@ -404,6 +406,13 @@ pub struct ReleaseName {
 /// Watches a peer's presence for the rest of the control session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 pub struct Watch {
+    /// Whom.
+    pub peer: PeerId,
+}
+
+/// Watches a peer no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct Unwatch {
     /// Whom.
     pub peer: PeerId,
 }

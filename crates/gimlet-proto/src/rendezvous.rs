@@ -204,6 +204,7 @@ impl Rendezvous {
             ToServer::NatReport(report) => self.nat_report(conn, report.nat),
             ToServer::ReleaseName(release) => self.release_name(peer, release.name),
             ToServer::Watch(watch) => self.watch(conn, watch.peer),
+            ToServer::Unwatch(unwatch) => self.stop_watching(conn, unwatch.peer),
             ToServer::Outcome(report) => self.outcome(conn, peer, report, now),
             ToServer::AskStats(request) => self.ask_stats(conn, request, now),
             ToServer::HoldNumber(request) => self.hold_number(conn, peer, request, now),
@@ -364,6 +365,7 @@ impl Rendezvous {
             | ToServer::NatReport(_)
             | ToServer::ReleaseName(_)
             | ToServer::Watch(_)
+            | ToServer::Unwatch(_)
             | ToServer::Coordinate(_)
             | ToServer::DropNumber(_)
             | ToServer::Outcome(_) => return,
@@ -387,6 +389,7 @@ fn cost(message: &ToServer) -> u32 {
         | ToServer::NatReport(_)
         | ToServer::ReleaseName(_)
         | ToServer::Watch(_)
+        | ToServer::Unwatch(_)
         | ToServer::Coordinate(_)
         | ToServer::DropNumber(_)
         | ToServer::Outcome(_) => 1,

@@ -162,6 +162,16 @@ impl Rendezvous {
         self.send(conn, Presence { peer, online });
     }
 
+    /// What somebody does not watch is nothing to stop.
+    pub(super) fn stop_watching(&mut self, conn: ConnId, peer: PeerId) {
+        if let Some(connection) = self.connections.get_mut(&conn)
+            && let State::SignedIn(state) = &mut connection.state
+            && state.watching.remove(&peer)
+        {
+            self.unwatch(conn, peer);
+        }
+    }
+
     pub(super) fn unwatch(&mut self, conn: ConnId, watched: PeerId) {
         if let Some(watchers) = self.watchers.get_mut(&watched) {
             watchers.remove(&conn);

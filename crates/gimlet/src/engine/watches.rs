@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use gimlet_proto::id::PeerId;
-use gimlet_proto::message::{self, Watch};
+use gimlet_proto::message::{self, Unwatch, Watch};
 use tokio::sync::watch;
 
 use super::Engine;
@@ -28,10 +28,15 @@ pub(super) struct Watches {
 }
 
 impl Watches {
+    /// Takes out whom nobody follows any more.
+    fn abandoned(&mut self) -> Vec<PeerId> {
+        let abandoned = |watched: &Watched| watched.tidings.receiver_count() == 0;
+        let gone = self.peers.extract_if(|_, watched| abandoned(watched));
+        gone.map(|(peer, _)| peer).collect()
+    }
+
     /// Follows a peer, and whether servers have to be asked about it; `None` where there are too many.
     fn follow(&mut self, peer: PeerId) -> Option<(watch::Receiver<Tidings>, bool)> {
-        self.peers
-            .retain(|_, watched| watched.tidings.receiver_count() > 0);
         let is_new = !self.peers.contains_key(&peer);
         if is_new && self.peers.len() >= MAX_WATCHED {
             return None;
@@ -79,6 +84,11 @@ impl Watched {
 impl Engine {
     /// Somebody wants to follow a peer; `None` where too many are followed.
     pub(super) fn watch_peer(&mut self, peer: PeerId) -> Option<watch::Receiver<Tidings>> {
+        for peer in self.watches.abandoned() {
+            for server in self.servers.signed_in() {
+                self.control.send(server, Unwatch { peer });
+            }
+        }
         let (tidings, is_new) = self.watches.follow(peer)?;
         if is_new {
             for server in self.servers.signed_in() {
@@ -162,7 +172,9 @@ mod tests {
             .collect();
         assert!(watches.follow(peer(1000)).is_none());
         assert!(watches.follow(peer(0)).is_some());
+        assert!(watches.abandoned().is_empty());
         drop(all);
+        assert_eq!(watches.abandoned().len(), MAX_WATCHED);
         assert!(watches.follow(peer(1000)).is_some());
     }
 }

@@ -1,7 +1,7 @@
 //! Lists, finding somebody, watching.
 
 use super::*;
-use crate::message::{PAGE_LEN, Presence};
+use crate::message::{PAGE_LEN, Presence, Unwatch};
 
 fn ask_who(t: &mut Bench, conn: ConnId, text: &str) -> Result<(PeerId, bool), FailReason> {
     let resolve = Resolve {
@@ -146,6 +146,20 @@ fn watchers_hear_of_coming_and_going() {
     t.sut.disconnected(conn, CloseReason::Lost);
     t.drain();
     assert_eq!(t.heard(me), [presence(false)]);
+}
+
+#[test]
+fn who_watches_no_more_hears_no_more_and_makes_room() {
+    let mut t = Bench::open();
+    let me = t.sign_in(1);
+    let peer = peer(2);
+    t.say(me, Watch { peer });
+    t.say(me, Unwatch { peer });
+    t.say(me, Unwatch { peer });
+    t.heard(me);
+    assert_eq!(t.sut.watchers.len(), 0);
+    t.sign_in_quietly(2);
+    assert_eq!(t.heard(me), []);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use gimlet_proto::message::{
     Accept, Accepted, Candidates, CloseSession, Coordinate, Coordinated, Draining, FailReason,
     Failed, Introduce, Introduction, List, NatReport, Page, PathKind, PathReport, PeerInfo,
     Presence, RefuseReason, Refused, ReleaseName, Resolve, Resolved, SessionInfo, SignIn, SignOut,
-    SignedIn, ThrottleReason, Throttled, ToPeer, ToServer, Watch,
+    SignedIn, ThrottleReason, Throttled, ToPeer, ToServer, Unwatch, Watch,
 };
 use gimlet_proto::name::Name;
 use gimlet_proto::secret::{Credentials, RelaySecret, SessionId};
@@ -88,6 +88,8 @@ pub(super) fn to_server() -> Vec<Example<ToServer>> {
     let mut all = own_to_server();
     all.extend(super::stats::to_server());
     all.extend(super::codes::to_server());
+    let unwatch = Unwatch { peer: bob() };
+    all.push(("unwatch", unwatch.into(), &["peer: 32 bytes b2"]));
     all
 }
 
