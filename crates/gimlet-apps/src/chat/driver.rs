@@ -94,6 +94,8 @@ pub(super) struct Driver {
     undelivered: Arc<AtomicUsize>,
     /// Once we want to leave.
     leave_by: Option<Instant>,
+    /// Once it is over.
+    ended: Option<Ended>,
 }
 
 /// What woke the task.
@@ -123,6 +125,7 @@ impl Driver {
             events,
             undelivered,
             leave_by: None,
+            ended: None,
         }
     }
 
@@ -189,8 +192,11 @@ impl Driver {
             self.tell(Event::Ended(Ended::Left)).await;
         }
         if let Some(standing) = self.standing.take() {
-            // In a task of its own: whoever listens has heard the end.
-            tokio::spawn(standing.link.finish());
+            match self.ended {
+                // In a task of its own: our goodbye is still on its way, whoever listens has heard the end.
+                Some(Ended::TheyLeft) => drop(tokio::spawn(standing.link.finish())),
+                _ => standing.link.connection.close(0, b"left"),
+            }
         }
     }
 
@@ -241,7 +247,10 @@ impl Driver {
                     Event::Delivered(lines)
                 }
                 Told::Away => Event::Away,
-                Told::Over(how) => Event::Ended(how),
+                Told::Over(how) => {
+                    self.ended = Some(how);
+                    Event::Ended(how)
+                }
             };
             self.tell(event).await;
         }

@@ -233,4 +233,16 @@ mod tests {
         };
         assert_eq!(heard.name, "é".repeat(32));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_comes_is_a_record_a_later_one_or_refused(
+            kind in 0..9u8,
+            body in proptest::collection::vec(proptest::num::u8::ANY, 0..100)
+        ) {
+            if let Ok(Some(record)) = Record::decode(kind, body.into()) {
+                proptest::prop_assert_eq!(back(&record), Ok(Some(record)));
+            }
+        }
+    }
 }

@@ -36,6 +36,8 @@ pub enum Update {
         /// Which one.
         path: Path,
     },
+    /// The path changed.
+    Path(Path),
     /// The publisher has told where we are: before its first message, or behind the last of ours.
     Placed(Position),
     /// The next message.

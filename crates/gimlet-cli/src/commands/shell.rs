@@ -63,7 +63,7 @@ pub(super) async fn run(context: &Context, args: &AcceptArgs) -> Outcome {
     let name = context.settings.name.as_ref();
     let mut shell = Shell {
         context,
-        changes: Changes::of(&endpoint),
+        changes: Changes::of(&endpoint).knowing(context.all_contacts()?),
         endpoint,
         recorder,
         policy,
@@ -230,10 +230,8 @@ impl Shell<'_> {
             return Err(Failure::new(Status::Failed, error).hint("disconnect NAME ends one"));
         }
         let (endpoint, context) = (self.endpoint.clone(), self.context);
-        let begun = self
-            .meanwhile(talk::ask(context, &endpoint, peer, asks))
-            .await;
-        begun
+        self.meanwhile(talk::ask(context, &endpoint, peer, asks))
+            .await
     }
 
     /// Signs in again, with new sockets. Conversations keep those they have.
@@ -244,7 +242,7 @@ impl Shell<'_> {
         }
         let (endpoint, recorder) = self.context.bind(&ALPNS, self.policy.clone()).await?;
         let signed_in = self.meanwhile(session::online(&endpoint)).await?;
-        self.changes = Changes::of(&endpoint);
+        self.changes = Changes::of(&endpoint).knowing(self.context.all_contacts()?);
         self.endpoint = endpoint;
         self.recorder = recorder;
         self.logged_out = false;

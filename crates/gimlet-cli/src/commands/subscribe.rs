@@ -93,6 +93,11 @@ impl Reader<'_> {
                 label: self.with.label.clone(),
                 path: describe::path_kind(path.kind),
             })?,
+            Update::Path(path) => self.tell(&Line::Path {
+                peer: self.with.peer.to_string(),
+                label: self.with.label.clone(),
+                path: describe::path_kind(path.kind),
+            })?,
             Update::Missed { count } => self.tell(&Line::Missed {
                 peer: self.with.peer.to_string(),
                 topic: self.args.topic.to_string(),

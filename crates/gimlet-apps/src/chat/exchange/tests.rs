@@ -387,9 +387,9 @@ proptest! {
     fn every_line_arrives_once_and_in_order(steps in prop::collection::vec(step(), 0..200)) {
         let mut t = Bench::new();
         let said = play(&mut t, steps);
-        for side in 0..2 {
-            prop_assert_eq!(&t.sides[1 - side].heard, &said[side]);
-            prop_assert_eq!(t.sides[side].delivered, said[side].len());
+        for (side, said) in said.iter().enumerate() {
+            prop_assert_eq!(&t.sides[1 - side].heard, said);
+            prop_assert_eq!(t.sides[side].delivered, said.len());
         }
     }
 

@@ -77,10 +77,12 @@ impl Follower {
         watching: &mut Option<Watching>,
         wanted: &mut watch::Receiver<bool>,
     ) -> Option<End> {
-        let path = connection.path();
+        let mut paths = connection.path_changes();
+        let path = *paths.borrow_and_update();
         self.updates.send(Update::Connected { path }).await.ok()?;
         let topic = self.topic.clone();
-        let opened = Session::open(&connection, topic, self.start, self.updates.clone()).await;
+        let updates = self.updates.clone();
+        let opened = Session::open(&connection, topic, self.start, paths, updates).await;
         let mut session = match opened {
             Ok(session) => session,
             Err(reason) => {

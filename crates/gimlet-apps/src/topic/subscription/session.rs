@@ -4,8 +4,8 @@ use std::future::pending;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gimlet::{Connection, SendStream, Watching};
-use tokio::sync::mpsc;
+use gimlet::{Connection, Path, SendStream, Watching};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Lost, Message, Update};
@@ -38,6 +38,7 @@ pub(super) struct Session {
     send: SendStream,
     records: Records,
     updates: mpsc::Sender<Update>,
+    path: watch::Receiver<Path>,
     start: Start,
     /// Once the publisher has told.
     at: Option<Position>,
@@ -51,6 +52,7 @@ impl Session {
         connection: &Connection,
         topic: Topic,
         start: Start,
+        path: watch::Receiver<Path>,
         updates: mpsc::Sender<Update>,
     ) -> Result<Self, Lost> {
         let opened = connection.open_bi().await;
@@ -59,6 +61,7 @@ impl Session {
             send,
             records: Records::new(recv, ToSubscriber::MAX_BODY),
             updates,
+            path,
             start,
             at: None,
             untold: (0, 0),
@@ -106,6 +109,10 @@ impl Session {
                     self.say(&ToPublisher::Ping).await?;
                     self.pong_by.get_or_insert(Instant::now() + PONG_TIMEOUT);
                 }
+                Ok(()) = self.path.changed() => {
+                    let path = *self.path.borrow_and_update();
+                    self.tell_program(Update::Path(path)).await?;
+                }
                 () = until(self.pong_by) => return Err(Lost::Silent),
             }
         }
@@ -149,6 +156,10 @@ impl Session {
                 return Err(Lost::Violation);
             }
         };
+        self.tell_program(update).await
+    }
+
+    async fn tell_program(&mut self, update: Update) -> Result<(), Lost> {
         // Nobody takes it only when nobody wants the subscription; the task notices.
         let handed = self.updates.send(update).await;
         handed.map_err(|_| Lost::Closed)

@@ -90,3 +90,19 @@ fn every_truncation_is_refused_and_unknown_kinds_are_skipped() {
     let no_clock_shows_it = at_unix_ms(u64::MAX);
     assert!(unix_ms(no_clock_shows_it) == u64::MAX || unix_ms(no_clock_shows_it) == 0);
 }
+
+proptest::proptest! {
+    #[test]
+    fn whatever_comes_is_a_record_a_later_one_or_refused(
+        kind in 0..6u8,
+        bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..100)
+    ) {
+        let bytes = Bytes::from(bytes);
+        if let Ok(Some(said)) = ToPublisher::decode(kind, bytes.clone()) {
+            let (kind, again) = body(&said.encode());
+            proptest::prop_assert_eq!(ToPublisher::decode(kind, again), Ok(Some(said)));
+        }
+        // A time that no clock shows does not come back as it was.
+        let _ = ToSubscriber::decode(kind, bytes);
+    }
+}

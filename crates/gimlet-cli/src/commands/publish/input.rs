@@ -33,8 +33,8 @@ impl Input {
                 tokio::spawn(read_lines(lines_by));
                 Self::Lines(lines)
             }
-            ([], files) => Self::Files(files.to_vec().into_iter()),
-            (messages, _) => Self::Arguments(messages.to_vec().into_iter()),
+            ([], _) => Self::Files(args.file.clone().into_iter()),
+            _ => Self::Arguments(args.messages.clone().into_iter()),
         })
     }
 

@@ -17,6 +17,12 @@ pub(super) enum Line {
         label: String,
         path: &'static str,
     },
+    Path {
+        peer: String,
+        #[serde(skip)]
+        label: String,
+        path: &'static str,
+    },
     /// With `text` where it is text, with `base64` where it is not.
     Message {
         peer: String,
@@ -64,6 +70,7 @@ impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connected { label, path, .. } => write!(f, "Connected to {label}, {path}."),
+            Self::Path { label, path, .. } => write!(f, "{label} is now {path}."),
             Self::Message { text, base64, .. } => {
                 f.write_str(text.as_ref().or(base64.as_ref()).map_or("", String::as_str))
             }
