@@ -14,7 +14,7 @@
 //!
 //! - Nothing waits for the tunnel but the tunnel: a send that has no room drops the oldest packets, as
 //!   a full wire would, and what quinn does not fetch stays in TCP, with the other side.
-//! - A message that is not made of packets ends the tunnel.
+//! - What is not messages of packets ends the tunnel.
 
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
@@ -23,27 +23,29 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
+use gimlet_proto::tunnel::Role;
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use tokio_tungstenite::tungstenite::Message;
 
 mod carry;
 mod connect;
+mod framed;
 mod inbox;
 mod listen;
 mod outbox;
+mod pool;
 mod tcp;
 #[cfg(test)]
 mod tests;
 
-pub use carry::{End, Incoming, carry};
+pub use carry::{Carrying, End, carry};
 pub use connect::{Destination, TunnelError};
 pub use inbox::{Inbox, Received, inbox};
 pub use listen::listen;
 pub use outbox::{Budget, Outbox};
+pub use pool::Pool;
 pub use tcp::{MAX_UNSENT, prepare};
 
 /// Bytes that may wait to be sent: at 100 Mbit/s what leaves in 80 ms. More would only make packets
@@ -80,16 +82,23 @@ impl Tunnel {
         destination: &Destination<'_>,
         server: SocketAddr,
     ) -> Result<Arc<Self>, TunnelError> {
-        let (websocket, local) = connect::connect(destination).await?;
-        let outbox = Arc::new(Outbox::new(MAX_WAITING, Budget::unlimited()));
-        let (deliver, inbox) = inbox::inbox();
+        let (stream, local) = connect::connect(destination).await?;
+        let pool = Pool::default();
+        let outbox = Outbox::new(MAX_WAITING, Budget::unlimited(), pool.clone());
+        let outbox = Arc::new(outbox);
+        let (deliver, inbox) = inbox::inbox(pool.clone());
         let (end, ended) = watch::channel(None);
         let waiting = outbox.clone();
         let carrying = async move {
-            let (sink, stream) = websocket.split();
-            let stream = stream.map(|message| message.map(Incoming::from));
-            let sink = sink.with(|bytes| std::future::ready(Ok(Message::Binary(bytes))));
-            let why = carry(stream, sink, &waiting, &deliver, server, IDLE_TIMEOUT).await;
+            let carrying = Carrying {
+                role: Role::Client,
+                outbox: &waiting,
+                deliver: &deliver,
+                from: server,
+                pool: &pool,
+                patience: IDLE_TIMEOUT,
+            };
+            let why = carry(stream, &carrying).await;
             tracing::debug!(?why, "tunnel ended");
             end.send_replace(Some(why));
         };
@@ -122,17 +131,6 @@ impl Tunnel {
 impl Drop for Tunnel {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-impl From<Message> for Incoming {
-    fn from(message: Message) -> Self {
-        match message {
-            Message::Binary(bytes) => Self::Packets(bytes),
-            Message::Close(_) => Self::Close,
-            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Self::Nothing,
-            Message::Text(_) => Self::Foreign,
-        }
     }
 }
 

@@ -21,6 +21,7 @@
 mod entrance;
 mod listener;
 mod mux;
+mod upgrade;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -29,7 +30,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::task::{Context, Poll};
 
-use gimlet_net::tunnel::{Budget, Inbox, Outbox, Received, inbox};
+use gimlet_net::tunnel::{Budget, Inbox, Outbox, Pool, Received, inbox};
 use gimlet_proto::tunnel;
 use quinn::AsyncUdpSocket;
 use quinn::udp::{RecvMeta, Transmit};
@@ -55,6 +56,7 @@ pub(crate) struct Tunnels {
     inbox: Mutex<Inbox>,
     deliver: mpsc::Sender<Received>,
     budget: Budget,
+    pool: Pool,
     /// Draws the part of an address that says from where.
     origins: RandomState,
     counters: Arc<Counters>,
@@ -62,12 +64,14 @@ pub(crate) struct Tunnels {
 
 impl Tunnels {
     pub(crate) fn new(counters: Arc<Counters>) -> Arc<Self> {
-        let (deliver, inbox) = inbox();
+        let pool = Pool::default();
+        let (deliver, inbox) = inbox(pool.clone());
         Arc::new(Self {
             open: RwLock::default(),
             inbox: Mutex::new(inbox),
             deliver,
             budget: Budget::new(MAX_WAITING_IN_ALL),
+            pool,
             origins: RandomState::new(),
             counters,
         })
@@ -85,7 +89,8 @@ impl Tunnels {
 
     /// Opens a tunnel that comes from `source`. It ends when what is returned is dropped.
     fn open(self: &Arc<Self>, source: IpAddr) -> Open {
-        let outbox = Arc::new(Outbox::new(MAX_WAITING, self.budget.clone()));
+        let outbox = Outbox::new(MAX_WAITING, self.budget.clone(), self.pool.clone());
+        let outbox = Arc::new(outbox);
         let hash = self.origins.hash_one(network(source)).to_be_bytes();
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
         let mut addr = tunnel::address([hash[0], hash[1], hash[2]], rand::random());

@@ -1,30 +1,18 @@
 //! Carries packets between a WebSocket and the queues at this end, until either side is done.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::{Sink, SinkExt, Stream, StreamExt};
-use gimlet_proto::tunnel::{self, MessageError};
+use gimlet_proto::tunnel::{FrameError, Role};
+use tokio::io::{AsyncBufRead, AsyncWrite};
 use tokio::sync::mpsc;
-use tokio::time;
+use tokio::sync::mpsc::error::TrySendError;
 
+use super::framed::Framed;
 use super::inbox::Received;
 use super::outbox::Outbox;
-
-/// What a WebSocket brought.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Incoming {
-    /// A message of packets.
-    Packets(Bytes),
-    /// A sign of life.
-    Nothing,
-    /// Something else than packets.
-    Foreign,
-    /// The other side is done.
-    Close,
-}
+use super::pool::Pool;
 
 /// Why a tunnel ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,65 +25,54 @@ pub enum End {
     Idle,
     /// What was sent was not taken for too long.
     Stuck,
-    /// A message was not made of packets.
-    Malformed(MessageError),
-    /// A message was not even binary.
-    Foreign,
+    /// What came was not messages of packets.
+    Malformed(FrameError),
 }
 
-/// Sends what is put into `outbox`, and delivers what comes as said to come from `from`. Ends when
-/// nothing comes, or nothing is taken, for `patience`.
-pub async fn carry<E>(
-    stream: impl Stream<Item = Result<Incoming, E>>,
-    sink: impl Sink<Bytes, Error = E>,
-    outbox: &Outbox,
-    deliver: &mpsc::Sender<Received>,
-    from: SocketAddr,
-    patience: Duration,
-) -> End {
-    // Both at once: two ends that each wait to send before they read would wait for ever.
-    tokio::select! {
-        end = receive(stream, deliver, from, patience) => end,
-        end = send(sink, outbox, patience) => end,
-    }
+/// What [`carry`] carries between, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Carrying<'a> {
+    /// Which end of the WebSocket this is.
+    pub role: Role,
+    /// What is to be sent.
+    pub outbox: &'a Outbox,
+    /// Where what comes is put.
+    pub deliver: &'a mpsc::Sender<Received>,
+    /// From where that is said to come.
+    pub from: SocketAddr,
+    /// Memory for messages.
+    pub pool: &'a Pool,
+    /// It ends when nothing comes, or nothing is taken, for so long.
+    pub patience: Duration,
 }
 
-async fn receive<E>(
-    stream: impl Stream<Item = Result<Incoming, E>>,
-    deliver: &mpsc::Sender<Received>,
-    from: SocketAddr,
-    patience: Duration,
-) -> End {
-    let mut stream = pin!(stream);
-    loop {
-        let message = match time::timeout(patience, stream.next()).await {
-            Ok(Some(Ok(Incoming::Packets(message)))) => message,
-            Ok(Some(Ok(Incoming::Nothing))) => continue,
-            Ok(Some(Ok(Incoming::Foreign))) => return End::Foreign,
-            Ok(Some(Ok(Incoming::Close)) | None) => return End::Closed,
-            Ok(Some(Err(_))) => return End::Broken,
-            Err(_) => return End::Idle,
+/// Carries until it ends. `stream` is the connection after the WebSocket's handshake.
+pub async fn carry<S>(stream: S, carrying: &Carrying<'_>) -> End
+where
+    S: AsyncBufRead + AsyncWrite + Unpin,
+{
+    let mut framed = Framed::new(stream, carrying);
+    let end = loop {
+        let packets = match poll_fn(|cx| framed.poll(cx)).await {
+            Ok(packets) => packets,
+            Err(end) => break end,
         };
-        if let Err(error) = tunnel::check(&message) {
-            return End::Malformed(error);
-        }
-        if message.is_empty() {
-            continue;
-        }
-        if deliver.send(Received { from, message }).await.is_err() {
-            return End::Closed;
-        }
-    }
-}
-
-async fn send<E>(sink: impl Sink<Bytes, Error = E>, outbox: &Outbox, patience: Duration) -> End {
-    let mut sink = pin!(sink);
-    loop {
-        let message = outbox.next().await;
-        match time::timeout(patience, sink.send(message)).await {
-            Ok(Ok(())) => (),
-            Ok(Err(_)) => return End::Broken,
-            Err(_) => return End::Stuck,
-        }
-    }
+        let room = match carrying.deliver.try_reserve() {
+            Ok(room) => room,
+            Err(TrySendError::Closed(())) => break End::Closed,
+            // What is to be sent is, meanwhile: two ends that each wait to be read would for ever.
+            Err(TrySendError::Full(())) => tokio::select! {
+                room = carrying.deliver.reserve() => match room {
+                    Ok(room) => room,
+                    Err(_) => break End::Closed,
+                },
+                end = poll_fn(|cx| framed.poll_sending(cx)) => break end,
+            },
+        };
+        let from = carrying.from;
+        room.send(Received { from, packets });
+        framed.reads_on();
+    };
+    framed.say_goodbye(end).await;
+    end
 }

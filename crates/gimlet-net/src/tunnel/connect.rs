@@ -5,15 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gimlet_proto::tunnel::{MAX_MESSAGE, PATH};
+use gimlet_proto::tunnel::PATH;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, http};
 
 use super::tcp::prepare;
@@ -21,9 +19,6 @@ use crate::proxy::{self, Proxy, ProxyError};
 
 /// How long all of it may take. Proxies that look names up and ask others may need seconds.
 const TIMEOUT: Duration = Duration::from_secs(8);
-
-/// Read at once; a message is put together from several.
-const READ_BUFFER: usize = 32 * 1024;
 
 /// Where a tunnel leads.
 #[derive(Debug, Clone)]
@@ -63,7 +58,8 @@ pub enum TunnelError {
     TimedOut,
 }
 
-pub(super) type Stream = WebSocketStream<TlsStream<TcpStream>>;
+/// After the handshake of the WebSocket, whose frames are ours to make.
+pub(super) type Stream = TlsStream<TcpStream>;
 
 pub(super) async fn connect(to: &Destination<'_>) -> Result<(Stream, SocketAddr), TunnelError> {
     let connecting = time::timeout(TIMEOUT, shake_hands(to));
@@ -86,11 +82,9 @@ async fn shake_hands(to: &Destination<'_>) -> Result<(Stream, SocketAddr), Tunne
     let uri = format!("wss://{}:{}{PATH}", proxy::bracketed(to.host), to.port);
     let uri: http::Uri = uri.parse().map_err(|_| TunnelError::Name)?;
     let request = uri.into_client_request().map_err(failed)?;
-    let config = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
-        .max_message_size(Some(MAX_MESSAGE))
-        .max_frame_size(Some(MAX_MESSAGE));
-    let asked = tokio_tungstenite::client_async_with_config(request, tls, Some(config)).await;
-    let (websocket, _) = asked.map_err(failed)?;
-    Ok((websocket, local))
+    let (websocket, _) = tokio_tungstenite::client_async(request, tls)
+        .await
+        .map_err(failed)?;
+    // Nothing is lost in between: the server says nothing before it has heard something.
+    Ok((websocket.into_inner(), local))
 }

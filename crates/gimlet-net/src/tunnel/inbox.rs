@@ -4,37 +4,51 @@ use std::io::IoSliceMut;
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes};
 use gimlet_proto::tunnel::split_first;
 use quinn::udp::RecvMeta;
 use tokio::sync::mpsc;
+
+use super::pool::Pool;
 
 /// Messages that may wait: 1 MiB at most. Past it, tunnels are read no more until there is room, and
 /// TCP tells the other side.
 const MAX_MESSAGES: usize = 16;
 
-/// A message that was received and checked.
+/// Packets that came together, whole ones only.
 #[derive(Debug)]
 pub struct Received {
-    /// The address that stands for where it comes from.
+    /// The address that stands for where they come from.
     pub from: SocketAddr,
-    /// The packets.
-    pub message: Bytes,
+    /// The packets, each behind its length.
+    pub packets: Vec<u8>,
+}
+
+/// What of them is left to be fetched.
+#[derive(Debug)]
+struct Rest {
+    received: Received,
+    /// Where the next packet begins.
+    at: usize,
 }
 
 /// See the top of this file.
 #[derive(Debug)]
 pub struct Inbox {
     messages: mpsc::Receiver<Received>,
-    /// What of the last message is left.
-    rest: Option<Received>,
+    rest: Option<Rest>,
+    /// Where memory goes once it is emptied.
+    pool: Pool,
 }
 
 /// An inbox, and where messages are put into it.
-pub fn inbox() -> (mpsc::Sender<Received>, Inbox) {
+pub fn inbox(pool: Pool) -> (mpsc::Sender<Received>, Inbox) {
     let (sender, messages) = mpsc::channel(MAX_MESSAGES);
-    let rest = None;
-    (sender, Inbox { messages, rest })
+    let inbox = Inbox {
+        messages,
+        rest: None,
+        pool,
+    };
+    (sender, inbox)
 }
 
 impl Inbox {
@@ -49,18 +63,20 @@ impl Inbox {
     ) -> Poll<usize> {
         let mut filled = 0;
         while filled < bufs.len().min(meta.len()) {
-            let Some(mut received) = self.rest.take() else {
+            let Some(mut rest) = self.rest.take() else {
                 match self.messages.poll_recv(cx) {
-                    Poll::Ready(Some(received)) => self.rest = Some(received),
+                    Poll::Ready(Some(received)) => self.rest = Some(Rest { received, at: 0 }),
                     Poll::Ready(None) | Poll::Pending if filled == 0 => return Poll::Pending,
                     Poll::Ready(None) | Poll::Pending => break,
                 }
                 continue;
             };
-            let (len, stride) = fill(&mut received.message, &mut bufs[filled]);
+            let left = rest.received.packets.get(rest.at..).unwrap_or_default();
+            let Filled { used, len, stride } = fill(left, &mut bufs[filled]);
+            rest.at += used;
             if len > 0 {
                 meta[filled] = RecvMeta {
-                    addr: received.from,
+                    addr: rest.received.from,
                     len,
                     stride,
                     ecn: None,
@@ -68,17 +84,31 @@ impl Inbox {
                 };
                 filled += 1;
             }
-            self.rest = (!received.message.is_empty()).then_some(received);
+            // Nothing used: it is no packet, so the rest is none either.
+            match used > 0 && used < left.len() {
+                true => self.rest = Some(rest),
+                false => self.pool.put(rest.received.packets),
+            }
         }
         Poll::Ready(filled)
     }
 }
 
-/// Moves packets from the front of a message into a buffer; how many bytes, and the length of each
-/// packet but the last. A packet longer than the buffer is lost, as a datagram would be.
-fn fill(message: &mut Bytes, buf: &mut [u8]) -> (usize, usize) {
-    let (mut len, mut stride) = (0, 0);
-    while let Some((packet, rest)) = split_first(message) {
+/// What went into a buffer.
+struct Filled {
+    /// Bytes of the message that are done with.
+    used: usize,
+    /// Bytes of packets.
+    len: usize,
+    /// The length of each packet but the last.
+    stride: usize,
+}
+
+/// Copies packets from the front of a message into a buffer. A packet longer than the buffer is lost, as
+/// a datagram would be.
+fn fill(message: &[u8], buf: &mut [u8]) -> Filled {
+    let (mut left, mut len, mut stride) = (message, 0, 0);
+    while let Some((packet, rest)) = split_first(left) {
         let is_first = len == 0;
         let fits = len + packet.len() <= buf.len();
         let waits = !is_first && (!fits || packet.len() > stride);
@@ -94,14 +124,11 @@ fn fill(message: &mut Bytes, buf: &mut [u8]) -> (usize, usize) {
             stride = packet.len();
         }
         // Also a packet longer than the buffer: it is lost.
-        let used = message.len() - rest.len();
-        message.advance(used);
+        left = rest;
         if is_last {
             break;
         }
     }
-    if len == 0 {
-        message.clear();
-    }
-    (len, stride)
+    let used = message.len() - left.len();
+    Filled { used, len, stride }
 }

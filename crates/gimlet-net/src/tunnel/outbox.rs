@@ -1,12 +1,15 @@
 //! Packets that wait to be sent through a tunnel: bounded, and the oldest are dropped.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use gimlet_proto::tunnel::{LENGTH_LEN, MAX_MESSAGE, MAX_PACKET, push, split_first};
-use tokio::sync::Notify;
+use futures_util::task::AtomicWaker;
+use gimlet_proto::tunnel::{Batch, split_first};
+
+use super::pool::Pool;
 
 /// Bytes that the outboxes of many tunnels hold together.
 #[derive(Debug, Clone)]
@@ -43,7 +46,7 @@ impl Budget {
 #[derive(Debug, Default)]
 struct Waiting {
     /// As they will be sent; packets are added to the last one while it has room.
-    messages: VecDeque<Vec<u8>>,
+    messages: VecDeque<Batch>,
     bytes: usize,
 }
 
@@ -52,20 +55,23 @@ struct Waiting {
 #[derive(Debug)]
 pub struct Outbox {
     waiting: Mutex<Waiting>,
-    ready: Notify,
+    /// Who sends them; woken once for all that is added before it comes to it.
+    ready: AtomicWaker,
     limit: usize,
     budget: Budget,
+    pool: Pool,
     dropped: AtomicU64,
 }
 
 impl Outbox {
     /// Holds `limit` bytes at most, and less where `budget` is used up.
-    pub fn new(limit: usize, budget: Budget) -> Self {
+    pub fn new(limit: usize, budget: Budget, pool: Pool) -> Self {
         Self {
             waiting: Mutex::default(),
-            ready: Notify::new(),
+            ready: AtomicWaker::new(),
             limit,
             budget,
+            pool,
             dropped: AtomicU64::new(0),
         }
     }
@@ -77,14 +83,13 @@ impl Outbox {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let before = waiting.bytes;
         for packet in contents.chunks(segment) {
-            match packet.len() <= MAX_PACKET && self.budget.has_room() {
-                true => waiting.push(packet),
-                false => self.count(1),
+            if !self.budget.has_room() || !waiting.push(packet, &self.pool) {
+                self.count(1);
             }
         }
         while waiting.bytes > self.limit {
             let oldest = waiting.pop().unwrap_or_default();
-            self.count(packets(&oldest));
+            self.count(packets(oldest.message()));
         }
         let after = waiting.bytes;
         drop(waiting);
@@ -93,22 +98,26 @@ impl Outbox {
             None => self.budget.give(before - after),
         }
         if after > 0 {
-            self.ready.notify_one();
+            self.ready.wake();
         }
     }
 
-    /// The next message, once there is one.
+    /// The next message, once there is one. One task at a time may wait.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: nothing is lost.
-    pub async fn next(&self) -> Bytes {
-        loop {
-            if let Some(message) = self.take() {
-                return Bytes::from(message);
-            }
-            self.ready.notified().await;
+    pub async fn next(&self) -> Batch {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    pub(super) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Batch> {
+        if let Some(message) = self.take() {
+            return Poll::Ready(message);
         }
+        self.ready.register(cx.waker());
+        // One may have come before the waker did.
+        self.take().map_or(Poll::Pending, Poll::Ready)
     }
 
     /// Packets dropped so far.
@@ -116,7 +125,7 @@ impl Outbox {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    pub(super) fn take(&self) -> Option<Vec<u8>> {
+    pub(super) fn take(&self) -> Option<Batch> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let message = waiting.pop()?;
         self.budget.give(message.len());
@@ -137,22 +146,28 @@ impl Drop for Outbox {
 }
 
 impl Waiting {
-    fn push(&mut self, packet: &[u8]) {
-        let length = |message: Option<&Vec<u8>>| message.map_or(0, Vec::len);
-        let before = length(self.messages.back());
-        if before == 0 || before + LENGTH_LEN + packet.len() > MAX_MESSAGE {
-            self.messages.push_back(Vec::new());
+    /// Whether the packet is one, and was added.
+    fn push(&mut self, packet: &[u8], pool: &Pool) -> bool {
+        let before = self.messages.back().map_or(0, Batch::len);
+        if self
+            .messages
+            .back_mut()
+            .is_some_and(|last| last.push(packet))
+        {
+            let after = self.messages.back().map_or(0, Batch::len);
+            self.bytes += after - before;
+            return true;
         }
-        let Some(last) = self.messages.back_mut() else {
-            return;
-        };
-        let before = last.len();
-        if push(last, packet) {
-            self.bytes += last.len() - before;
+        let mut message = Batch::within(pool.get());
+        let added = message.push(packet);
+        if added {
+            self.bytes += message.len();
+            self.messages.push_back(message);
         }
+        added
     }
 
-    fn pop(&mut self) -> Option<Vec<u8>> {
+    fn pop(&mut self) -> Option<Batch> {
         let message = self.messages.pop_front()?;
         self.bytes -= message.len();
         Some(message)

@@ -1,10 +1,12 @@
 use std::future::poll_fn;
 
-use bytes::Bytes;
-use futures_util::StreamExt;
-use gimlet_proto::tunnel::{MAX_MESSAGE, MAX_PACKET, MessageError, check, push, split_first};
+use gimlet_proto::tunnel::{
+    Assembly, Batch, Control, Decoder, FrameError, MAX_MESSAGE, MAX_PACKET, MessageError, Opcode,
+    check, control, split_first,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, interval as every};
+use tokio::time::{self, Instant, interval as every};
 
 use super::*;
 
@@ -14,10 +16,14 @@ fn from() -> SocketAddr {
     "192.0.2.1:443".parse().unwrap()
 }
 
-fn message(packets: &[&[u8]]) -> Bytes {
-    let mut message = Vec::new();
-    assert!(packets.iter().all(|packet| push(&mut message, packet)));
-    message.into()
+fn batch(packets: &[&[u8]]) -> Batch {
+    let mut batch = Batch::default();
+    assert!(packets.iter().all(|packet| batch.push(packet)));
+    batch
+}
+
+fn outbox(limit: usize, budget: Budget) -> Outbox {
+    Outbox::new(limit, budget, Pool::default())
 }
 
 fn packets(mut message: &[u8]) -> Vec<Vec<u8>> {
@@ -33,17 +39,20 @@ fn packets(mut message: &[u8]) -> Vec<Vec<u8>> {
 
 #[tokio::test]
 async fn what_waits_together_leaves_together_and_segments_become_packets() {
-    let outbox = Outbox::new(MAX_WAITING, Budget::unlimited());
+    let outbox = outbox(MAX_WAITING, Budget::unlimited());
     outbox.push(b"aaabbbc", Some(3));
     outbox.push(b"dd", None);
     let message = outbox.next().await;
-    assert_eq!(check(&message), Ok(()));
-    assert_eq!(packets(&message), [&b"aaa"[..], b"bbb", b"c", b"dd"]);
+    assert_eq!(check(message.message()), Ok(()));
+    assert_eq!(
+        packets(message.message()),
+        [&b"aaa"[..], b"bbb", b"c", b"dd"]
+    );
 }
 
 #[tokio::test]
 async fn a_full_outbox_drops_the_oldest_and_counts_them() {
-    let outbox = Outbox::new(3 * MAX_MESSAGE, Budget::unlimited());
+    let outbox = outbox(3 * MAX_MESSAGE, Budget::unlimited());
     let all = 1000u64;
     for n in 0..all {
         let mut packet = vec![0; 1000];
@@ -53,7 +62,7 @@ async fn a_full_outbox_drops_the_oldest_and_counts_them() {
     let mut left = Vec::new();
     while let Some(message) = outbox.take() {
         assert!(message.len() <= MAX_MESSAGE);
-        left.extend(packets(&message));
+        left.extend(packets(message.message()));
     }
     assert_eq!(outbox.dropped() + left.len() as u64, all);
     assert!(left.len() * 1002 > 2 * MAX_MESSAGE && left.len() * 1002 <= 3 * MAX_MESSAGE);
@@ -68,7 +77,7 @@ async fn a_full_outbox_drops_the_oldest_and_counts_them() {
 
 #[tokio::test]
 async fn packets_that_are_too_long_are_dropped() {
-    let outbox = Outbox::new(MAX_WAITING, Budget::unlimited());
+    let outbox = outbox(MAX_WAITING, Budget::unlimited());
     outbox.push(&[0; MAX_PACKET + 1], None);
     outbox.push(&[], None);
     assert_eq!((outbox.dropped(), outbox.take()), (1, None));
@@ -78,8 +87,8 @@ async fn packets_that_are_too_long_are_dropped() {
 async fn outboxes_share_a_budget_and_give_it_back() {
     let budget = Budget::new(10_000);
     let (one, other) = (
-        Outbox::new(MAX_WAITING, budget.clone()),
-        Outbox::new(MAX_WAITING, budget),
+        outbox(MAX_WAITING, budget.clone()),
+        outbox(MAX_WAITING, budget),
     );
     for _ in 0..20 {
         one.push(&[1; 1000], None);
@@ -90,16 +99,16 @@ async fn outboxes_share_a_budget_and_give_it_back() {
     assert_eq!((other.dropped(), other.take()), (1, None));
     drop(one);
     other.push(&[2; 1000], None);
-    assert_eq!(packets(&other.next().await).len(), 1);
+    assert_eq!(packets(other.next().await.message()).len(), 1);
 }
 
 // --- inbox ---
 
 /// An inbox with one message in it.
 fn inbox_with(packets: &[&[u8]]) -> Inbox {
-    let (sender, inbox) = inbox();
-    let (from, message) = (from(), message(packets));
-    sender.try_send(Received { from, message }).unwrap();
+    let (sender, inbox) = inbox(Pool::default());
+    let (from, packets) = (from(), batch(packets).message().to_vec());
+    sender.try_send(Received { from, packets }).unwrap();
     inbox
 }
 
@@ -163,75 +172,188 @@ async fn a_whole_message_is_fetched_whatever_the_buffers_are() {
 
 // --- carry ---
 
-type Failed = std::convert::Infallible;
+/// A server's end that carries, and the client's end of its connection.
+struct Carried {
+    task: tokio::task::JoinHandle<End>,
+    client: DuplexStream,
+    outbox: Arc<Outbox>,
+    delivered: mpsc::Receiver<Received>,
+}
 
-/// Runs `carry` over what `stream` brings, with nothing to send; why it ended and what it delivered.
-async fn received(incoming: Vec<Incoming>) -> (End, Vec<Bytes>) {
-    let (deliver, mut delivered) = mpsc::channel(16);
-    let stream = futures_util::stream::iter(incoming.into_iter().map(Ok::<_, Failed>));
-    let sink = futures_util::sink::drain();
-    let outbox = Outbox::new(MAX_WAITING, Budget::unlimited());
-    let end = carry(stream, sink, &outbox, &deliver, from(), PATIENCE).await;
-    let mut messages = Vec::new();
-    while let Ok(received) = delivered.try_recv() {
-        messages.push(received.message);
+/// With a connection that holds so many bytes, and room for so many messages.
+fn start(wire: usize, room: usize, waiting: usize) -> Carried {
+    let (client, server) = duplex(wire);
+    let (deliver, delivered) = mpsc::channel(room);
+    let pool = Pool::default();
+    let outbox = Arc::new(Outbox::new(waiting, Budget::unlimited(), pool.clone()));
+    let own = outbox.clone();
+    let task = tokio::spawn(async move {
+        let carrying = Carrying {
+            role: Role::Server,
+            outbox: &own,
+            deliver: &deliver,
+            from: from(),
+            pool: &pool,
+            patience: PATIENCE,
+        };
+        carry(BufReader::new(server), &carrying).await
+    });
+    Carried {
+        task,
+        client,
+        outbox,
+        delivered,
     }
-    (end, messages)
+}
+
+/// A message as a client sends it.
+fn frame(packets: &[&[u8]]) -> Vec<u8> {
+    let (bytes, at) = batch(packets).seal(Some([9, 8, 7, 6]));
+    bytes[at..].to_vec()
+}
+
+fn ask(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
+    control(opcode, payload, Some([1, 2, 3, 4]))
+}
+
+/// What a client sends, and then closes; why it ended, what was delivered, and what was answered.
+async fn carried(bytes: &[u8]) -> (End, Vec<Vec<u8>>, Vec<u8>) {
+    let mut carried = start(1 << 20, 16, MAX_WAITING);
+    carried.client.write_all(bytes).await.unwrap();
+    carried.client.shutdown().await.unwrap();
+    let end = carried.task.await.unwrap();
+    let mut got = Vec::new();
+    while let Ok(received) = carried.delivered.try_recv() {
+        got.extend(packets(&received.packets));
+    }
+    let mut answer = Vec::new();
+    carried.client.read_to_end(&mut answer).await.unwrap();
+    (end, got, answer)
 }
 
 #[tokio::test]
-async fn messages_are_delivered_until_one_is_malformed() {
-    let good = message(&[b"one", b"two"]);
-    let incoming = vec![
-        Incoming::Packets(good.clone()),
-        Incoming::Nothing,
-        Incoming::Packets(Bytes::new()),
-        Incoming::Packets(Bytes::from_static(&[0, 9, 1])),
-        Incoming::Packets(good.clone()),
-    ];
-    let (end, messages) = received(incoming).await;
-    assert_eq!(end, End::Malformed(MessageError::Truncated));
-    assert_eq!(messages, [good]);
-    assert_eq!(received(vec![Incoming::Foreign]).await.0, End::Foreign);
-    assert_eq!(received(vec![Incoming::Close]).await.0, End::Closed);
-    assert_eq!(received(vec![]).await.0, End::Closed);
+async fn packets_are_delivered_until_a_message_is_malformed() {
+    let good = frame(&[b"one", b"two"]);
+    let ends_within_a_packet = ask(Opcode::Binary, &[0, 9, 1]);
+    let bytes = [&good[..], &frame(&[]), &ends_within_a_packet, &good].concat();
+    let (end, packets, answer) = carried(&bytes).await;
+    let truncated = FrameError::Message(MessageError::Truncated);
+    assert_eq!(end, End::Malformed(truncated));
+    assert_eq!(packets, [b"one", b"two"]);
+    assert_eq!(answer, control(Opcode::Close, &1002u16.to_be_bytes(), None));
+    let (end, ..) = carried(&[0x81, 0x80, 0, 0, 0, 0]).await;
+    assert_eq!(end, End::Malformed(FrameError::Text));
+}
+
+#[tokio::test]
+async fn pings_and_a_close_are_answered() {
+    let good = frame(&[b"one"]);
+    let (ping, close) = (ask(Opcode::Ping, b"there?"), ask(Opcode::Close, &[]));
+    let mut carried = start(1 << 20, 16, MAX_WAITING);
+    carried.client.write_all(&ping).await.unwrap();
+    let mut pong = [0; 8];
+    carried.client.read_exact(&mut pong).await.unwrap();
+    assert_eq!(pong[..], control(Opcode::Pong, b"there?", None));
+    carried
+        .client
+        .write_all(&[good, close].concat())
+        .await
+        .unwrap();
+    assert_eq!(carried.task.await.unwrap(), End::Closed);
+    let received = carried.delivered.recv().await.unwrap();
+    assert_eq!(packets(&received.packets), [b"one"]);
+    let mut rest = Vec::new();
+    carried.client.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest, control(Opcode::Close, &1000u16.to_be_bytes(), None));
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_ends_it() {
+    let (end, packets, _) = carried(&frame(&[b"one"])[..9]).await;
+    assert_eq!((end, packets.len()), (End::Closed, 0));
+    assert_eq!(carried(&[]).await.0, End::Closed);
+}
+
+#[tokio::test]
+async fn what_is_put_into_the_outbox_comes_out_in_order() {
+    // A wire so narrow that every message takes many writes.
+    let mut carried = start(1000, 16, MAX_WAITING);
+    for n in 0..500u16 {
+        carried
+            .outbox
+            .push(&[&n.to_be_bytes()[..], &[7; 998]].concat(), None);
+    }
+    let (mut decoder, mut assembly) = (Decoder::new(Role::Client), Assembly::default());
+    let (mut got, mut bytes) = (Vec::new(), [0; 700]);
+    while got.len() < 500 {
+        let count = carried.client.read(&mut bytes).await.unwrap();
+        let mut input = &bytes[..count];
+        while !input.is_empty() {
+            let (taken, control) = decoder.read(input, &mut assembly).unwrap();
+            assert_eq!(control, None::<Control>);
+            input = &input[taken..];
+            got.extend(packets(&assembly.split(Vec::new)));
+        }
+    }
+    let numbers = got
+        .iter()
+        .map(|packet| u16::from_be_bytes(*packet.first_chunk().unwrap()));
+    assert!(numbers.eq(0..500));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_fetched_stays_with_the_sender_while_the_rest_goes_on() {
+    let mut carried = start(10_000, 1, MAX_WAITING);
+    let good = frame(&[&[7; 1000]]);
+    // More than the wire and the queue hold: this end is not read any more.
+    let wait = Duration::from_secs(1);
+    while time::timeout(wait, carried.client.write_all(&good))
+        .await
+        .is_ok()
+    {}
+    carried.outbox.push(b"still sent", None);
+    let mut sent = [0; 14];
+    carried.client.read_exact(&mut sent).await.unwrap();
+    assert_eq!(sent[4..], *b"still sent");
+    carried.delivered.recv().await.unwrap();
+    assert!(!carried.task.is_finished());
 }
 
 #[tokio::test(start_paused = true)]
 async fn silence_ends_it() {
-    let (deliver, _delivered) = mpsc::channel(16);
-    let stream = futures_util::stream::pending::<Result<Incoming, Failed>>();
-    let sink = futures_util::sink::drain();
-    let outbox = Outbox::new(MAX_WAITING, Budget::unlimited());
     let began = Instant::now();
-    let end = carry(stream, sink, &outbox, &deliver, from(), PATIENCE).await;
-    assert_eq!((end, began.elapsed()), (End::Idle, PATIENCE));
+    let carried = start(1000, 1, MAX_WAITING);
+    assert_eq!(carried.task.await.unwrap(), End::Idle);
+    assert_eq!(began.elapsed(), PATIENCE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sign_of_life_puts_it_off() {
+    let began = Instant::now();
+    let mut carried = start(1000, 1, MAX_WAITING);
+    let (pong, later) = (ask(Opcode::Pong, b""), PATIENCE / 2);
+    time::sleep(later).await;
+    carried.client.write_all(&pong).await.unwrap();
+    assert_eq!(carried.task.await.unwrap(), End::Idle);
+    assert_eq!(began.elapsed(), later + PATIENCE);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_takes_nothing_ends_it_and_holds_nobody_up() {
-    let (deliver, _delivered) = mpsc::channel(16);
-    let alive = futures_util::stream::unfold(every(Duration::from_secs(1)), async |mut seconds| {
-        seconds.tick().await;
-        let nothing = Ok::<_, mpsc::error::SendError<Bytes>>(Incoming::Nothing);
-        Some((nothing, seconds))
-    });
-    // Room for one message, and nobody reads.
-    let (sender, _receiver) = mpsc::channel::<Bytes>(1);
-    let sink = futures_util::sink::unfold(sender, async |sender, bytes| {
-        sender.send(bytes).await.map(|()| sender)
-    });
-    let outbox = Outbox::new(MAX_MESSAGE, Budget::unlimited());
-    let sending = async {
+    let carried = start(1000, 1, MAX_MESSAGE);
+    let (mut reads_nothing, pong) = (carried.client, ask(Opcode::Pong, b""));
+    let (outbox, mut task) = (carried.outbox, carried.task);
+    let alive = async {
         let mut ticks = every(Duration::from_millis(10));
         loop {
-            outbox.push(&[0; 1000], None);
             ticks.tick().await;
+            outbox.push(&[0; 1000], None);
+            reads_nothing.write_all(&pong).await.unwrap();
         }
     };
     let end = tokio::select! {
-        end = carry(alive.boxed(), sink, &outbox, &deliver, from(), PATIENCE) => end,
-        () = sending => unreachable!("it never ends"),
+        end = &mut task => end.unwrap(),
+        () = alive => unreachable!("it never ends"),
     };
     assert_eq!(end, End::Stuck);
     assert!(outbox.dropped() > 2000, "{}", outbox.dropped());

@@ -6,17 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{CONNECTION, HeaderValue};
 use axum::middleware::map_response;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use futures_util::{SinkExt, StreamExt};
-use gimlet_net::tunnel::{Incoming, carry, prepare};
-use gimlet_proto::tunnel::{MAX_MESSAGE, PATH};
+use gimlet_net::tunnel::{Carrying, carry, prepare};
+use gimlet_proto::tunnel::{PATH, Role};
 use hyper::server::conn::http1;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -24,9 +23,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
-use super::Tunnels;
 use super::entrance::{Entrance, Limits, Pass};
+use super::{Tunnels, upgrade};
 use crate::config::Config;
 use crate::counters::Counters;
 
@@ -39,9 +39,6 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Longest request head, which ours are far below.
 const MAX_REQUEST: usize = 16 * 1024;
-
-/// Read at once from one tunnel. Memory that every idle one takes.
-const READ_BUFFER: usize = 16 * 1024;
 
 /// Pause after the system could not accept, for want of descriptors mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -150,35 +147,44 @@ async fn once(mut response: Response) -> Response {
     response
 }
 
-async fn enter(State(visitor): State<Visitor>, upgrade: WebSocketUpgrade) -> Response {
-    upgrade
-        .read_buffer_size(READ_BUFFER)
-        .max_message_size(MAX_MESSAGE)
-        .max_frame_size(MAX_MESSAGE)
-        .on_upgrade(|websocket| serve(websocket, visitor))
-}
-
-async fn serve(websocket: WebSocket, mut visitor: Visitor) {
-    visitor.pass.arrived();
-    let open = visitor.tunnels.open(visitor.source.ip());
-    tracing::debug!(source = %visitor.source, tunnel = %open.addr, "tunnel opened");
-    let (sink, stream) = websocket.split();
-    let stream = stream.map(|message| message.map(incoming));
-    let sink = sink.with(|bytes| std::future::ready(Ok(Message::Binary(bytes))));
-    let deliver = &open.tunnels.deliver;
-    let carrying = carry(stream, sink, &open.outbox, deliver, open.addr, IDLE_TIMEOUT);
-    tokio::select! {
-        end = carrying => tracing::debug!(tunnel = %open.addr, ?end, "tunnel ended"),
-        // Nothing is ever said: the server has stopped.
-        _ = visitor.stop.changed() => (),
+async fn enter(State(visitor): State<Visitor>, mut request: Request) -> Response {
+    match upgrade::accept(&mut request) {
+        Ok((answer, upgraded)) => {
+            tokio::spawn(serve(upgraded, visitor));
+            answer
+        }
+        Err(status) => status.into_response(),
     }
 }
 
-fn incoming(message: Message) -> Incoming {
-    match message {
-        Message::Binary(bytes) => Incoming::Packets(bytes),
-        Message::Close(_) => Incoming::Close,
-        Message::Ping(_) | Message::Pong(_) => Incoming::Nothing,
-        Message::Text(_) => Incoming::Foreign,
+async fn serve(upgraded: OnUpgrade, mut visitor: Visitor) {
+    // It ends with the connection, which has its time limits.
+    let Ok(upgraded) = upgraded.await else {
+        return;
+    };
+    visitor.pass.arrived();
+    let Ok(parts) = upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>() else {
+        return;
+    };
+    // Nobody sends before the answer is there (RFC 6455 section 4.1).
+    if !parts.read_buf.is_empty() {
+        return;
+    }
+    let open = visitor.tunnels.open(visitor.source.ip());
+    tracing::debug!(source = %visitor.source, tunnel = %open.addr, "tunnel opened");
+    let carrying = Carrying {
+        role: Role::Server,
+        outbox: &open.outbox,
+        deliver: &open.tunnels.deliver,
+        from: open.addr,
+        pool: &open.tunnels.pool,
+        patience: IDLE_TIMEOUT,
+    };
+    tokio::select! {
+        end = carry(parts.io.into_inner(), &carrying) => {
+            tracing::debug!(tunnel = %open.addr, ?end, "tunnel ended");
+        }
+        // Nothing is ever said: the server has stopped.
+        _ = visitor.stop.changed() => (),
     }
 }

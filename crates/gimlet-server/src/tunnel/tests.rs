@@ -41,12 +41,12 @@ async fn tunnels_are_reached_like_everybody_else_until_they_end() {
     let open = tunnels.open([192, 0, 2, 1].into());
     mux.try_send(&transmit(open.addr, b"down")).unwrap();
     let message = open.outbox.next().await;
-    let packet = tunnel::split_first(&message);
+    let packet = tunnel::split_first(message.message());
     assert_eq!(packet, Some((&b"down"[..], &[][..])));
 
     let received = Received {
         from: open.addr,
-        message: message.clone(),
+        packets: message.message().to_vec(),
     };
     tunnels.deliver.send(received).await.unwrap();
     assert_eq!(receive(&mux).await, (open.addr, b"down".to_vec()));
@@ -74,8 +74,8 @@ async fn udp_and_tunnels_take_turns() {
     let mut message = Vec::new();
     assert!(tunnel::push(&mut message, b"t"));
     for _ in 0..3 {
-        let (from, message) = (open.addr, message.clone().into());
-        let received = Received { from, message };
+        let (from, packets) = (open.addr, message.clone());
+        let received = Received { from, packets };
         tunnels.deliver.send(received).await.unwrap();
     }
     let mut got = Vec::new();
