@@ -9,7 +9,7 @@ use gimlet_proto::stun::{
     answer_binding, answer_discovery, decode_binding_response, decode_check, encode_answer,
     encode_binding_request, encode_check, encode_probe,
 };
-use gimlet_proto::tunnel;
+use gimlet_proto::tunnel::{self, Assembly, Batch, Control, Decoder, Opcode, Role};
 
 /// A datagram, its name, its fields in words, and whether these bytes say just that.
 pub(super) struct Datagram {
@@ -58,6 +58,85 @@ pub(super) fn tunnel() -> Vec<Datagram> {
             tunnel::split_first(rest) == Some((&[0x41], &[]))
         },
     }]
+}
+
+/// The WebSocket frames of a tunnel.
+pub(super) fn tunnel_frames() -> Vec<Datagram> {
+    vec![
+        Datagram {
+            name: "two packets, from a client",
+            bytes: two_packets(Some(MASK)),
+            fields: &["packet: 400102", "packet: 41", "mask: 37fa213d"],
+            says_it: |bytes| {
+                sequence(Role::Server, bytes) == Some(two()) && bytes == two_packets(Some(MASK))
+            },
+        },
+        Datagram {
+            name: "two packets, from a server",
+            bytes: two_packets(None),
+            fields: &["packet: 400102", "packet: 41"],
+            says_it: |bytes| {
+                sequence(Role::Client, bytes) == Some(two()) && bytes == two_packets(None)
+            },
+        },
+        Datagram {
+            name: "a packet of 130 bytes, from a server",
+            bytes: long_packet(),
+            fields: &["packet: 40, and 129 times 07"],
+            says_it: |bytes| {
+                let length = [0, 130];
+                let expected = [&length[..], &[0x40], &[7; 129]].concat();
+                sequence(Role::Client, bytes) == Some((expected, None)) && bytes == long_packet()
+            },
+        },
+        Datagram {
+            name: "ping, from a client",
+            bytes: tunnel::control(Opcode::Ping, b"?", Some(MASK)),
+            fields: &["payload: 3f", "mask: 37fa213d"],
+            says_it: |bytes| {
+                let ping = Some(Control::Ping(b"?".to_vec()));
+                sequence(Role::Server, bytes) == Some((Vec::new(), ping))
+            },
+        },
+        Datagram {
+            name: "close, from a server",
+            bytes: tunnel::control(Opcode::Close, &1000u16.to_be_bytes(), None),
+            fields: &["code: 1000"],
+            says_it: |bytes| {
+                sequence(Role::Client, bytes) == Some((Vec::new(), Some(Control::Close)))
+            },
+        },
+    ]
+}
+
+const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+/// What the frame of two packets comes to.
+fn two() -> (Vec<u8>, Option<Control>) {
+    (vec![0, 3, 0x40, 1, 2, 0, 1, 0x41], None)
+}
+
+fn two_packets(mask: Option<[u8; 4]>) -> Vec<u8> {
+    sealed(&[&[0x40, 1, 2], &[0x41]], mask)
+}
+
+fn long_packet() -> Vec<u8> {
+    sealed(&[&[&[0x40][..], &[7; 129]].concat()], None)
+}
+
+fn sealed(packets: &[&[u8]], mask: Option<[u8; 4]>) -> Vec<u8> {
+    let mut batch = Batch::default();
+    assert!(packets.iter().all(|packet| batch.push(packet)));
+    let (bytes, at) = batch.seal(mask);
+    bytes[at..].to_vec()
+}
+
+/// The packets in these frames, and the control frame they end with, if nothing follows it.
+fn sequence(role: Role, bytes: &[u8]) -> Option<(Vec<u8>, Option<Control>)> {
+    let mut assembly = Assembly::default();
+    let (taken, control) = Decoder::new(role).read(bytes, &mut assembly).ok()?;
+    let packets = assembly.split(Vec::new);
+    (taken == bytes.len()).then_some((packets, control))
 }
 
 /// Relay frames.
