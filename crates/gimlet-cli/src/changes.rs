@@ -4,11 +4,13 @@ use std::collections::{HashMap, VecDeque};
 use std::future::pending;
 
 use gimlet::{Connection, Endpoint, EndpointEvent, Name, PeerId, SignInError};
+use gimlet_apps::contacts::Contacts;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::describe;
 use crate::event::{Event, Who};
-use crate::session::{self, Found};
+use crate::people;
+use crate::session::Found;
 
 /// Names remembered. When a server sends more strangers than this, the older ones are shown by id.
 const MAX_NAMES: usize = 1024;
@@ -18,6 +20,7 @@ pub(crate) struct Changes {
     events: broadcast::Receiver<EndpointEvent>,
     signed_in: bool,
     names: HashMap<PeerId, Name>,
+    contacts: Contacts,
     /// News found while looking for a name.
     waiting: VecDeque<Event>,
 }
@@ -28,8 +31,19 @@ impl Changes {
             events: endpoint.events(),
             signed_in: true,
             names: HashMap::new(),
+            contacts: Contacts::default(),
             waiting: VecDeque::new(),
         }
+    }
+
+    /// Calls peers what this user calls them, and takes servers' names for what they are.
+    pub(crate) fn knowing(mut self, contacts: Contacts) -> Self {
+        self.contacts = contacts;
+        self
+    }
+
+    fn label(&self, peer: PeerId) -> String {
+        people::label(&self.contacts, peer, self.names.get(&peer))
     }
 
     /// The next news. Cancel safe. Pending while there is none.
@@ -58,7 +72,7 @@ impl Changes {
         }
         Found {
             peer,
-            label: session::label(peer, self.names.get(&peer)),
+            label: self.label(peer),
         }
     }
 
@@ -93,7 +107,7 @@ impl Changes {
                 };
             }
             EndpointEvent::Declined { peer } => {
-                let label = session::label(peer, self.names.get(&peer));
+                let label = self.label(peer);
                 let who = Who::new(&Found { peer, label });
                 self.waiting.push_back(Event::Declined { who });
             }
@@ -102,7 +116,7 @@ impl Changes {
                 reason,
                 dropped_bytes,
             } => {
-                let label = session::label(peer, self.names.get(&peer));
+                let label = self.label(peer);
                 self.waiting.push_back(Event::Throttled {
                     who: Who::new(&Found { peer, label }),
                     reason: reason.to_string(),
@@ -127,6 +141,7 @@ mod tests {
             events: receiver,
             signed_in: true,
             names: HashMap::new(),
+            contacts: Contacts::default(),
             waiting: VecDeque::new(),
         };
         let peer = PeerId::from_bytes([0; 32]);

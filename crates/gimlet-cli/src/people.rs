@@ -114,10 +114,26 @@ impl Context {
     }
 }
 
-/// The text as a name, unless it is an id or the beginning of one.
+/// How this user calls a peer: by the contact's name, else by the server's, unless that was, or is,
+/// somebody else's: nobody is taken for a friend for having taken their name at a server.
+pub(crate) fn label(contacts: &Contacts, peer: PeerId, name: Option<&Name>) -> String {
+    if let Some(own) = contacts.name_of(peer) {
+        return own.to_string();
+    }
+    match name {
+        Some(name) if matches!(contacts.judge(name, peer), Judgement::Changed { .. }) => {
+            format!("{} (another {name} than yours)", peer.short())
+        }
+        name => session::label(peer, name),
+    }
+}
+
+/// The text as a name, unless it is an id or a beginning of one long enough to be nobody else's. A
+/// shorter one counts as a name: keys whose ids begin with a word are quickly made.
 fn as_name(text: &str, peer: PeerId) -> Option<Name> {
-    let is_id = peer.to_string().starts_with(text.trim());
-    text.trim().parse().ok().filter(|_| !is_id)
+    let text = text.trim();
+    let is_id = text.len() >= PeerId::SHORT_LEN && peer.to_string().starts_with(text);
+    text.parse().ok().filter(|_| !is_id)
 }
 
 fn changed(was: &Contact, now: PeerId) -> Failure {
@@ -158,11 +174,32 @@ mod tests {
     }
 
     #[test]
-    fn an_id_and_its_beginning_are_no_names() {
+    fn nobody_is_called_what_somebody_else_is() {
+        let (bob, other) = (PeerId::from_bytes([1; 32]), PeerId::from_bytes([2; 32]));
+        let (name, own): (Name, Name) = ("bob".parse().unwrap(), "bobby".parse().unwrap());
+        let mut contacts = Contacts::default();
+        assert_eq!(label(&contacts, other, Some(&name)), "bob");
+        contacts.see(name.clone(), bob, 0);
+        assert_eq!(label(&contacts, bob, Some(&name)), "bob");
+        let shown = label(&contacts, other, Some(&name));
+        assert!(shown.starts_with(&other.short()), "{shown}");
+        contacts.keep(own, bob, 0).unwrap();
+        assert_eq!(label(&contacts, bob, Some(&name)), "bobby");
+        assert_eq!(label(&contacts, bob, None), "bobby");
+    }
+
+    #[test]
+    fn an_id_and_a_long_beginning_of_it_are_no_names() {
         let peer = PeerId::from_bytes([7; 32]);
         assert_eq!(as_name(&peer.to_string(), peer), None);
-        assert_eq!(as_name(&peer.to_string()[..6], peer), None);
+        assert_eq!(as_name(&peer.short(), peer), None);
         assert_eq!(as_name("192.0.2.1:70", peer), None);
         assert_eq!(as_name(" bob ", peer), "bob".parse().ok());
+        let word = &peer.to_string()[..6];
+        assert_eq!(
+            as_name(word, peer),
+            word.parse().ok(),
+            "it may be made to fit"
+        );
     }
 }

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gimlet::{AcceptPolicy, Request};
+use gimlet_apps::contacts::Contacts;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::args::Accept;
 use crate::exit::{Failure, Status};
-use crate::session::{self, Found};
+use crate::people;
+use crate::session::Found;
 use crate::settings::AcceptSettings;
 
 /// Requests that may wait for an answer. People answer a few; more is somebody knocking for fun,
@@ -34,11 +36,11 @@ pub(crate) struct Policy {
 }
 
 impl Question {
-    fn new(request: Request) -> Self {
+    fn new(contacts: &Contacts, request: Request) -> Self {
         Self {
             who: Found {
                 peer: request.peer(),
-                label: session::label(request.peer(), request.name()),
+                label: people::label(contacts, request.peer(), request.name()),
             },
             expires_at: Instant::now() + ANSWER_TIMEOUT,
             request,
@@ -66,7 +68,7 @@ pub(crate) fn new(settings: AcceptSettings) -> Policy {
     match settings.accept {
         Accept::All => plain(AcceptPolicy::All),
         Accept::Known => plain(AcceptPolicy::Known(Arc::new(settings.known))),
-        Accept::Ask if std::io::stdin().is_terminal() => asking(),
+        Accept::Ask if std::io::stdin().is_terminal() => asking(settings.contacts),
         Accept::Ask => {
             tracing::warn!("no terminal to ask on: every request is declined");
             // Reachable all the same: who asks is told no, not that nobody is there.
@@ -75,11 +77,11 @@ pub(crate) fn new(settings: AcceptSettings) -> Policy {
     }
 }
 
-fn asking() -> Policy {
+fn asking(contacts: Contacts) -> Policy {
     let (ask, questions) = mpsc::channel(MAX_QUESTIONS);
     let policy = AcceptPolicy::Ask(Arc::new(move |request| {
         // A request that doesn't fit is dropped, which declines it.
-        let _ = ask.try_send(Question::new(request));
+        let _ = ask.try_send(Question::new(&contacts, request));
     }));
     Policy {
         policy,

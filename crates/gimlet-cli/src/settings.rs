@@ -12,7 +12,7 @@ use std::str::FromStr;
 use anyhow::Context as _;
 use etcetera::BaseStrategy as _;
 use gimlet::{Name, PeerId, Proxy, ServerAddress};
-use gimlet_apps::contacts::ContactsFile;
+use gimlet_apps::contacts::{Contacts, ContactsFile};
 use gimlet_server::{Limits, TlsPort};
 
 use crate::args::{Accept, AcceptArgs, GlobalArgs, ServeArgs};
@@ -87,6 +87,8 @@ pub(crate) enum Entry {
 pub(crate) struct AcceptSettings {
     pub(crate) accept: Accept,
     pub(crate) known: HashSet<PeerId>,
+    /// By which those who ask are called.
+    pub(crate) contacts: Contacts,
 }
 
 impl Settings {
@@ -256,8 +258,9 @@ impl Settings {
             known.extend(read_known(path).map_err(usage)?);
         }
         let accept = flags.accept.or(self.file.accept).unwrap_or(Accept::All);
-        if let (Accept::Known, Some(file)) = (accept, self.contacts()) {
-            let contacts = file.load().map_err(|error| usage(error.into()))?;
+        let mut contacts = Contacts::default();
+        if let (Accept::Known | Accept::Ask, Some(file)) = (accept, self.contacts()) {
+            contacts = file.load().map_err(|error| usage(error.into()))?;
             known.extend(contacts.kept().map(|contact| contact.peer));
         }
         if accept == Accept::Known && known.is_empty() {
@@ -265,7 +268,11 @@ impl Settings {
                 "keep some with `gimlet contacts add`, or name them with --known FILE, one id a line",
             ));
         }
-        Ok(AcceptSettings { accept, known })
+        Ok(AcceptSettings {
+            accept,
+            known,
+            contacts,
+        })
     }
 }
 

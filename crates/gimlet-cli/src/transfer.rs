@@ -134,14 +134,17 @@ pub(crate) async fn persist(
     let mut lost: Option<(Instant, u64)> = None;
     loop {
         let why = match endpoint.connect(found.peer, files::ALPN).await {
-            Ok(connection) => match transfer(&found, &connection).await {
-                Ended::Done(summary) => return status(&summary),
-                Ended::Failed { failure, .. } => return Err(failure),
-                Ended::Interrupted(why) => {
-                    connection.close(files::GONE, b"interrupted");
-                    why
+            Ok(connection) => {
+                context.remember(peer, found.peer);
+                match transfer(&found, &connection).await {
+                    Ended::Done(summary) => return status(&summary),
+                    Ended::Failed { failure, .. } => return Err(failure),
+                    Ended::Interrupted(why) => {
+                        connection.close(files::GONE, b"interrupted");
+                        why
+                    }
                 }
-            },
+            }
             // A peer that was never there is not waited for.
             Err(error) if lost.is_none() => return Err(Failure::connect(error, &found.label)),
             Err(error) => error.to_string(),

@@ -124,14 +124,13 @@ async fn list(context: &Context, args: &LanArgs, lan: &Lan) -> Outcome {
             context.output.print(entry)?;
         }
     } else if !entries.is_empty() {
-        let mut table = Table::new(&["name", "id", "contact", "addresses"]);
+        let mut table = Table::new(&["name", "id", "contact", "address"]);
         for entry in &entries {
-            let addresses: Vec<_> = entry.addresses.iter().map(ToString::to_string).collect();
             table.row(vec![
                 entry.name.clone().unwrap_or_default(),
                 entry.peer.chars().take(10).collect(),
                 entry.contact.clone().unwrap_or_default(),
-                addresses.join(" "),
+                some(&entry.addresses),
             ]);
         }
         context.output.text(&table)?;
@@ -139,6 +138,15 @@ async fn list(context: &Context, args: &LanArgs, lan: &Lan) -> Outcome {
     match entries.is_empty() {
         false => Ok(Status::Done),
         true => nobody(),
+    }
+}
+
+/// The first address, and how many more there are: a line has 80 columns.
+fn some(addresses: &[SocketAddr]) -> String {
+    match addresses {
+        [] => String::new(),
+        [only] => only.to_string(),
+        [first, more @ ..] => format!("{first} and {} more", more.len()),
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) async fn run(context: &Context, args: &RecvArgs) -> Outcome {
         None => {
             let policy = policy::without_asking(context.settings.accept(&args.accept)?)?;
             let work = async |endpoint: &Endpoint| {
-                let wait = wait(endpoint, &board, &options, args.forever);
+                let wait = wait(context, endpoint, &board, &options, args.forever);
                 session::unless_interrupted(wait).await
             };
             context.with(&[files::ALPN], policy, work).await
@@ -58,6 +58,7 @@ pub(super) async fn run(context: &Context, args: &RecvArgs) -> Outcome {
 
 /// Receives from whoever connects, until one has sent everything.
 async fn wait(
+    context: &Context,
     endpoint: &Endpoint,
     board: &Arc<Board>,
     options: &ReceiveOptions,
@@ -65,7 +66,7 @@ async fn wait(
 ) -> Outcome {
     let signed_in = session::online(endpoint).await?;
     board.news(&News::ready(endpoint, &signed_in))?;
-    let mut changes = Changes::of(endpoint);
+    let mut changes = Changes::of(endpoint).knowing(context.all_contacts()?);
     let mut outcome = None;
     let mut running: JoinSet<(Found, Ended)> = JoinSet::new();
     let mut of_peer: HashMap<PeerId, (AbortHandle, Connection)> = HashMap::new();

@@ -43,7 +43,7 @@ pub(super) async fn run(context: &Context, args: &SendArgs) -> Outcome {
         None => {
             let policy = policy::without_asking(context.settings.accept(&args.accept)?)?;
             let work = async |endpoint: &Endpoint| {
-                let wait = wait(endpoint, &board, &offer, args.count);
+                let wait = wait(context, endpoint, &board, &offer, args.count);
                 session::unless_interrupted(wait).await
             };
             context.with(&[files::ALPN], policy, work).await
@@ -60,7 +60,7 @@ async fn hand_over(
     args: &SendArgs,
 ) -> Result<PeerId, Failure> {
     let mut deal = Deal::offer(context, endpoint, &args.code).await?;
-    let mut changes = Changes::of(endpoint);
+    let mut changes = Changes::of(endpoint).knowing(context.all_contacts()?);
     let mut running: JoinSet<Ended> = JoinSet::new();
     loop {
         tokio::select! {
@@ -97,6 +97,7 @@ fn lost() -> Failure {
 
 /// Serves whoever connects.
 async fn wait(
+    context: &Context,
     endpoint: &Endpoint,
     board: &Arc<Board>,
     offer: &Offer,
@@ -104,7 +105,7 @@ async fn wait(
 ) -> Outcome {
     let signed_in = session::online(endpoint).await?;
     board.news(&News::ready(endpoint, &signed_in))?;
-    let mut changes = Changes::of(endpoint);
+    let mut changes = Changes::of(endpoint).knowing(context.all_contacts()?);
     let mut left = count;
     let mut running: JoinSet<Ended> = JoinSet::new();
     while left != Some(0) {

@@ -20,7 +20,7 @@ fn wrong(code: &str) -> String {
 }
 
 #[test]
-fn a_file_goes_to_whoever_has_the_code_and_both_keep_each_other() {
+fn parity_f_a_file_goes_to_whoever_has_the_code_and_both_keep_each_other() {
     let server = Server::start();
     let (alice, bob) = (server.host("alice"), server.host("bob"));
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -124,4 +124,34 @@ fn what_is_no_code_is_a_usage_error() {
         let said = String::from_utf8_lossy(&done.get_output().stderr).into_owned();
         assert!(said.contains("code"), "{said}");
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_person_at_a_terminal_is_asked_whether_to_keep_the_other() {
+    use crate::support::terminal::Terminal;
+
+    let server = Server::start();
+    let (alice, bob) = (server.host("alice"), server.host("bob"));
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let path = from.path().join("letter.txt");
+    fs::write(&path, "x").unwrap();
+    let (mut sending, code) =
+        offer(alice.command(&["send", "--json", "--code", path.to_str().unwrap()]));
+    let dir = to.path().to_str().unwrap();
+    let mut receiving = Terminal::run(bob.command(&["recv", &code, "--dir", dir]));
+    let prompt = format!(
+        "Keep {} as a contact? A name, or Enter for no:",
+        &alice.id()[..10]
+    );
+    receiving.wait_last(&prompt);
+    receiving.press("Not A Name\r");
+    receiving.wait("what is wrong", |lines| {
+        lines.iter().any(|line| line.contains("a name uses a-z"))
+    });
+    receiving.press("ally\r");
+    receiving.wait_line("Kept as ally.");
+    assert!(receiving.wait_exit().success());
+    assert!(sending.wait_exit().success());
+    assert_eq!(bob.json(&["contacts"])[0]["peer"], alice.id());
 }

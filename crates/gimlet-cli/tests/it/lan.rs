@@ -127,7 +127,7 @@ fn of<'a>(objects: &'a [Value], peer: &str) -> &'a Value {
 }
 
 #[test]
-fn c_peers_on_one_network_find_one_another_with_no_server_and_no_internet() {
+fn parity_c_peers_on_one_network_find_one_another_with_no_server_and_no_internet() {
     let network = Network::new();
     assert!(Path::new("/proc").join(&network.pid).exists());
     let (mut b, _c) = (network.listen("b", &["-n", "1"]), network.listen("c", &[]));
@@ -174,7 +174,7 @@ fn c_peers_on_one_network_find_one_another_with_no_server_and_no_internet() {
 }
 
 #[test]
-fn c_a_broadcast_says_who_did_not_take_it() {
+fn parity_c_a_broadcast_says_who_did_not_take_it() {
     let network = Network::new();
     let (_b, _c) = (network.listen("b", &[]), network.listen("c", &[]));
     let everybody = ["lan", "--json", "--peers", "2", "--wait", "20"];
@@ -209,7 +209,7 @@ fn c_a_broadcast_says_who_did_not_take_it() {
 }
 
 #[test]
-fn c_nobody_there_is_told_and_ones_own_program_does_not_count() {
+fn parity_c_nobody_there_is_told_and_ones_own_program_does_not_count() {
     let network = Network::new();
     let (status, found) = network.run("a", &["lan", "--json", "--wait", "1"]);
     assert_eq!((status, found.len()), (Some(3), 0));
@@ -220,7 +220,7 @@ fn c_nobody_there_is_told_and_ones_own_program_does_not_count() {
 }
 
 #[test]
-fn c_who_is_not_wanted_is_declined_by_its_key() {
+fn parity_c_who_is_not_wanted_is_declined_by_its_key() {
     let network = Network::new();
     let friend = network.id("a");
     let (_, kept) = network.run("b", &["contacts", "add", "a", &friend, "--json"]);
@@ -249,7 +249,7 @@ fn c_who_is_not_wanted_is_declined_by_its_key() {
 }
 
 #[test]
-fn c_commands_reach_a_peer_on_the_network_directly_with_no_server() {
+fn parity_c_commands_reach_a_peer_on_the_network_directly_with_no_server() {
     let network = Network::new();
     let mut up = Process::spawn(network.command("b", &["up", "--lan", "--echo", "--json"]));
     let ready = up.wait_event("ready");
