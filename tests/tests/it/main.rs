@@ -11,6 +11,7 @@ mod doctor;
 mod failover;
 mod failures;
 mod far;
+mod forward;
 mod glare;
 mod hostile;
 mod liar;

@@ -1,0 +1,130 @@
+//! A service behind one NAT, used from behind another. The network between is simulated, in virtual
+//! time; the sockets of the service and of its user are the system's own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use gimlet_apps::Router;
+use gimlet_apps::forward::{self, Allow, Exposed, Link, Listening, Place};
+use gimlet_server::Config;
+use gimlet_sim::{Allocation, Mapping, NatConfig, RouterKind};
+use gimlet_tests::{Peer, RunningServer, World, rtt_40ms};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// A host with a service and a host that uses it, each behind a router.
+struct Sites {
+    _world: World,
+    _server: RunningServer,
+    _host: Peer,
+    _user: Peer,
+    link: Link,
+    service: TcpListener,
+    listening: Listening,
+}
+
+impl Sites {
+    async fn new(seed: u64, host: RouterKind, user: RouterKind) -> Self {
+        let service = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let place = Place::Tcp(service.local_addr().unwrap().to_string());
+        let name: forward::ServiceName = "web".parse().unwrap();
+        let exposed = Exposed::new().service(name.clone(), place, Allow::Everyone);
+        let exposed = Arc::new(exposed);
+        let router = Router::new().on(forward::ALPN, move |connection| {
+            exposed.clone().serve(connection)
+        });
+        let mut world = World::new(seed);
+        let server = world.server(rtt_40ms(), Config::on_loopback());
+        let (host, user) = (
+            world.site(&[host], rtt_40ms()),
+            world.site(&[user], rtt_40ms()),
+        );
+        let alpns = router.alpns();
+        let host = world.peer(host, &server.address, |b| b.alpns(alpns)).await;
+        let user = world.peer(user, &server.address, |b| b.alpns(vec![])).await;
+        host.endpoint.online().await.unwrap();
+        let serving = host.endpoint.clone();
+        tokio::spawn(async move { router.serve(&serving).await });
+        let link = Link::new(user.endpoint.clone(), host.endpoint.peer_id());
+        let local = "127.0.0.1:0".parse().unwrap();
+        let listening = forward::listen(&link, &local, name).await.unwrap();
+        Self {
+            _world: world,
+            _server: server,
+            _host: host,
+            _user: user,
+            link,
+            service,
+            listening,
+        }
+    }
+
+    /// A question through the forward, and its answer.
+    async fn ask(&self) {
+        let Place::Tcp(place) = self.listening.place() else {
+            panic!("not TCP");
+        };
+        let mut user = TcpStream::connect(place).await.unwrap();
+        let asking = async {
+            user.write_all(b"GET /stream").await.unwrap();
+            user.shutdown().await.unwrap();
+            let mut answer = String::new();
+            user.read_to_string(&mut answer).await.unwrap();
+            assert_eq!(answer, "the stream");
+        };
+        let answering = async {
+            let (mut service, _) = self.service.accept().await.unwrap();
+            let mut question = String::new();
+            service.read_to_string(&mut question).await.unwrap();
+            assert_eq!(question, "GET /stream");
+            service.write_all(b"the stream").await.unwrap();
+        };
+        tokio::join!(asking, answering);
+    }
+}
+
+fn strict() -> RouterKind {
+    RouterKind::Nat(NatConfig::strict())
+}
+
+fn symmetric(allocation: Allocation) -> RouterKind {
+    RouterKind::Nat(NatConfig {
+        mapping: Mapping::AddressAndPortDependent,
+        allocation,
+        ..NatConfig::strict()
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn parity_e_a_service_behind_one_nat_is_reached_directly_from_behind_another() {
+    let sites = Sites::new(1, strict(), strict()).await;
+    let connection = sites.link.connection().await.unwrap();
+    sites.ask().await;
+    let path = connection.settled().await;
+    let is_outside = |addr: SocketAddr| addr.ip().to_string().starts_with("198.51.100.");
+    // Both addresses of the path are told: our own socket's, and where the other NAT shows its host.
+    assert!(path.is_direct(), "{path}");
+    assert_eq!(path.local.unwrap().ip().to_string(), "192.168.2.2");
+    assert!(is_outside(path.remote.unwrap()), "{path}");
+    // The reference system took 280 ms; two round trips to the server and one to the peer are less.
+    let connected = connection.timings().connected;
+    assert!(connected.as_millis() < 280, "{connected:?}");
+    sites.ask().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn parity_e_a_symmetric_nat_is_no_obstacle() {
+    let sequential = Allocation::Sequential { step: 1 };
+    let sites = Sites::new(2, strict(), symmetric(sequential)).await;
+    sites.ask().await;
+    let connection = sites.link.connection().await.unwrap();
+    assert!(connection.settled().await.is_direct());
+    sites.ask().await;
+    // What no search can join stays relayed and works.
+    let random = || symmetric(Allocation::Random);
+    let sites = Sites::new(3, random(), random()).await;
+    sites.ask().await;
+    let connection = sites.link.connection().await.unwrap();
+    assert!(!connection.settled().await.is_direct());
+    sites.ask().await;
+}
