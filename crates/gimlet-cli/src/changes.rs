@@ -154,7 +154,9 @@ mod tests {
                 dropped_bytes: 1500,
             },
         ];
-        sent.map(|event| events.send(event).unwrap());
+        for event in sent {
+            events.send(event).unwrap();
+        }
         let event = changes.next().await;
         let said = serde_json::to_value(&event).unwrap();
         assert_eq!(said["event"], "throttled");

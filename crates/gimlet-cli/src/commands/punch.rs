@@ -69,8 +69,9 @@ async fn punch(
         report.failed(stage, reason);
         Failure::connect(error, &report.label)
     })?;
-    context.remember(&args.peer, found.peer);
     let mut echo = FirstByte::wait(&connection, began).await;
+    // Writing takes the disk's time, so what is measured comes first.
+    context.remember(&args.peer, found.peer);
     report.first_byte_ms = echo.as_ref().map(|echo| ms(echo.after));
     let is_direct = wait_direct(&connection, args.wait_direct, progress).await;
     if let (true, Some(echo)) = (is_direct, &mut echo) {
