@@ -7,6 +7,7 @@
 
 mod crew;
 mod figures;
+mod files;
 mod forward;
 mod machine;
 mod memory;
@@ -69,6 +70,8 @@ enum Part {
     Memory,
     /// iperf3 through a forward beside the bare session, with the real binary
     Forward,
+    /// Files beside the bare session, tar through a pipe and magic-wormhole, with the real binary
+    Files,
 }
 
 /// How much of everything.
@@ -150,6 +153,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         if wanted(Part::Forward) {
             report.forward(forward::measure(plan).await?);
+        }
+        if wanted(Part::Files) {
+            report.files(files::measure(plan).await?);
         }
         anyhow::Ok(())
     })?;

@@ -82,6 +82,14 @@ impl Running {
         }
     }
 
+    /// Waits until it has ended by itself, and well.
+    pub(crate) async fn ended(mut self, limit: Duration) -> anyhow::Result<()> {
+        let status = timeout(limit, self.child.wait()).await;
+        let status = status.context("it does not end")??;
+        ensure!(status.success(), "it ended badly: {status}");
+        Ok(())
+    }
+
     /// Ends it now and waits until it is gone.
     pub(crate) async fn stop(mut self) {
         // Fails only if it is gone already.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::Serialize;
 
+use super::files::Files;
 use super::forward;
 use super::machine::Machine;
 use super::memory::Memory;
@@ -31,6 +32,7 @@ pub(super) struct Report {
     relay: Option<Relays>,
     memory: Option<Memory>,
     forward: Vec<forward::Line>,
+    files: Option<Files>,
     targets: Vec<Target>,
 }
 
@@ -47,6 +49,7 @@ impl Report {
             relay: None,
             memory: None,
             forward: Vec::new(),
+            files: None,
             targets: Vec::new(),
         }
     }
@@ -111,6 +114,13 @@ impl Report {
         tables::forward(&lines);
         self.targets.extend(target::forward(&lines));
         self.forward = lines;
+    }
+
+    /// Takes the files.
+    pub(super) fn files(&mut self, files: Files) {
+        tables::files(&files);
+        self.targets.extend(target::files(&files));
+        self.files = Some(files);
     }
 
     /// Prints the targets and writes the file; whether all were met.

@@ -5,6 +5,7 @@ use anstyle::Style;
 use super::heading;
 use super::target::threads;
 use crate::bench::figures::{Figure, Spread};
+use crate::bench::files::Files;
 use crate::bench::forward;
 use crate::bench::memory::Memory;
 use crate::bench::relay::{Relay, Relays};
@@ -182,6 +183,25 @@ pub(super) fn forward(lines: &[forward::Line]) {
         ];
         print(&COLUMNS, Style::new(), cells);
     }
+}
+
+/// Files, and what they are measured against.
+pub(super) fn files(files: &Files) {
+    const COLUMNS: [Column; 2] = [text(52), number(16)];
+    heading("Files over loopback");
+    let line = |what: &str, value: String| print(&COLUMNS, Style::new(), [what.to_owned(), value]);
+    let rate = |figure: &Figure| format!("{:.0} MB/s", figure.median);
+    line("the session alone", rate(&files.session));
+    line("a large file, hashed, verified and on disk", rate(&files.file));
+    line("ratio", format!("{:.2}", files.file_ratio.median));
+    let cpu = format!("{:.2} CPU s/GiB", files.file_cpu.median);
+    line("sender and receiver of it together", cpu);
+    let rate = |figure: &Figure| format!("{:.0} /s", figure.median);
+    line("small files, tar through a pipe", rate(&files.tar));
+    line("small files, sent", rate(&files.small));
+    line("ratio", format!("{:.2}", files.small_ratio.median));
+    let times = format!("{:.1} x", files.wormhole);
+    line("the large file, as fast as by magic-wormhole", times);
 }
 
 /// Idle memory.

@@ -4,6 +4,7 @@ use anstyle::Style;
 use serde::Serialize;
 
 use super::heading;
+use crate::bench::files::Files;
 use crate::bench::forward;
 use crate::bench::message::Threads;
 use crate::bench::relay::Relays;
@@ -84,6 +85,16 @@ pub(super) fn forward(lines: &[forward::Line]) -> Vec<Target> {
         Target::new(what, line.ratio.median, "x", Limit::AtLeast(0.8))
     };
     lines.iter().map(target).collect()
+}
+
+/// Of files beside what they are measured against.
+pub(super) fn files(files: &Files) -> Vec<Target> {
+    let target = |what, measured, least| Target::new(what, measured, "x", Limit::AtLeast(least));
+    vec![
+        target("file / session, throughput", files.file_ratio.median, 0.9),
+        target("small files / tar pipe", files.small_ratio.median, 0.5),
+        target("file / magic-wormhole", files.wormhole, 5.0),
+    ]
 }
 
 /// Of direct streams beside plain quinn's.
