@@ -50,8 +50,8 @@ impl From<Stat> for Look {
         Self {
             what,
             modified: Stamp {
-                seconds: stat.st_mtime as i64,
-                nanos: stat.st_mtime_nsec as u32,
+                seconds: stat.st_mtime,
+                nanos: u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
             },
         }
     }

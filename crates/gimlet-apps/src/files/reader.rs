@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use super::hash::{self, CHUNK, Digest};
+use super::hash::{self, CHUNK, ChunkHasher, Digest};
 use super::manifest::{Kind, Stamp};
 use super::record::{Failure, HEADER, Record};
 use super::walk::{self, Scan};
@@ -25,6 +25,9 @@ const MAX_QUEUE: usize = 1024;
 
 /// Bytes of a block: a batch is closed at a chunk, so a file of a chunk still fits.
 const BLOCK: usize = 2 * CHUNK as usize + HEADER;
+
+/// Bytes read at once: hashed while they are still in the processor's cache.
+const PART: usize = 128 << 10;
 
 /// Blocks under way: one is filled while one is sent.
 pub(super) const BLOCKS: usize = 2;
@@ -369,10 +372,14 @@ impl Large {
         let chunk = self.next;
         let len = hash::chunk_len(self.size, chunk);
         let room = block.room(len);
-        self.file
-            .read_exact_at(room, hash::offset(chunk))
-            .map_err(broken)?;
-        let digest = hash::digest(self.size, chunk, room);
+        let mut hasher = ChunkHasher::new(self.size, chunk);
+        let mut at = hash::offset(chunk);
+        for part in room.chunks_mut(PART) {
+            self.file.read_exact_at(part, at).map_err(broken)?;
+            hasher.update(part);
+            at += part.len() as u64;
+        }
+        let digest = hasher.finish();
         self.digests.push(digest);
         self.next += 1;
         while self

@@ -24,8 +24,28 @@ use super::writer::Writer;
 /// interruption costs at most: less than two chunks.
 const BUFFER: usize = 256 << 10;
 
-/// Buffers under way: one is filled, one waits, one is written.
-const BUFFERS: usize = 3;
+/// Buffers under way: one is filled while one is written. Where writing is slower, what comes meanwhile
+/// waits in the connection, and fills the next one whole.
+const BUFFERS: usize = 2;
+
+/// Bytes as they came.
+pub(super) struct Buffer {
+    bytes: Vec<u8>,
+    filled: usize,
+}
+
+impl Buffer {
+    fn new() -> Self {
+        Self {
+            bytes: vec![0; BUFFER],
+            filled: 0,
+        }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.filled]
+    }
+}
 
 /// Where to, and what may happen there.
 #[derive(Debug, Clone)]
@@ -230,7 +250,7 @@ async fn work(
     let (input_by, input) = mpsc::channel(1);
     let (spare_by, spare) = mpsc::channel(BUFFERS);
     for _ in 0..BUFFERS {
-        let _ = spare_by.try_send(Vec::new());
+        let _ = spare_by.try_send(Buffer::new());
     }
     let writing = {
         let (options, reporter, peer) = (options.clone(), reporter.clone(), connection.peer());
@@ -266,8 +286,8 @@ fn finished(
 /// Moves the data. Ends only with an error.
 async fn pump(
     connection: &Connection,
-    input: mpsc::Sender<Vec<u8>>,
-    mut spare: mpsc::Receiver<Vec<u8>>,
+    input: mpsc::Sender<Buffer>,
+    mut spare: mpsc::Receiver<Buffer>,
     watch: &Watch,
 ) -> ReceiveError {
     let mut acceptor = Acceptor::new(connection.clone());
@@ -310,13 +330,11 @@ async fn patient<T>(watch: &Watch, wait: impl Future<Output = T>) -> T {
 }
 
 /// Waits for data, and takes what there is up to a buffer of it; 0 at the end.
-async fn fill(bulk: &mut bulk::Receiver, buffer: &mut Vec<u8>) -> io::Result<usize> {
-    // Only the first time it has to be cleared: after that it keeps its length.
-    buffer.resize(BUFFER, 0);
+async fn fill(bulk: &mut bulk::Receiver, buffer: &mut Buffer) -> io::Result<usize> {
     let mut filled = 0;
     std::future::poll_fn(|cx| {
         while filled < BUFFER {
-            let mut part = ReadBuf::new(&mut buffer[filled..]);
+            let mut part = ReadBuf::new(&mut buffer.bytes[filled..]);
             match Pin::new(&mut *bulk).poll_read(cx, &mut part) {
                 std::task::Poll::Ready(Ok(())) if part.filled().is_empty() => break,
                 std::task::Poll::Ready(Ok(())) => filled += part.filled().len(),
@@ -332,7 +350,7 @@ async fn fill(bulk: &mut bulk::Receiver, buffer: &mut Vec<u8>) -> io::Result<usi
         std::task::Poll::Ready(Ok(()))
     })
     .await?;
-    buffer.truncate(filled);
+    buffer.filled = filled;
     Ok(filled)
 }
 

@@ -187,7 +187,7 @@ fn kind(metadata: &Metadata) -> Option<Kind> {
     if metadata.is_dir() {
         return Some(Kind::Folder { mode, modified });
     }
-    metadata.is_file().then(|| Kind::File {
+    metadata.is_file().then_some(Kind::File {
         mode,
         modified,
         size: metadata.len(),

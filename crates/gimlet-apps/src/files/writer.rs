@@ -18,6 +18,7 @@ use super::install;
 use super::journal::{self, Note};
 use super::manifest::Kind;
 use super::plan::{self, Plan, State};
+use super::receive::Buffer;
 use super::record::{Decoder, Failure, Piece, Record};
 use super::report::{Event, Fault, FileReport, Reporter, Restart, Summary};
 use super::wire::FromReceiver;
@@ -62,7 +63,7 @@ enum Current {
         chunk: u32,
         filled: u32,
         len: u32,
-        hasher: ChunkHasher,
+        hasher: Box<ChunkHasher>,
         digest: Digest,
     },
 }
@@ -102,8 +103,8 @@ impl Writer {
     /// Works until everything is here; `None` where no more comes before that.
     pub(super) fn run(
         mut self,
-        mut input: mpsc::Receiver<Vec<u8>>,
-        spare: mpsc::Sender<Vec<u8>>,
+        mut input: mpsc::Receiver<Buffer>,
+        spare: mpsc::Sender<Buffer>,
     ) -> Result<Option<Summary>, ReceiveError> {
         let done = self.work(&mut input, &spare);
         // Also after an error: what was verified before it counts.
@@ -116,22 +117,22 @@ impl Writer {
 
     fn work(
         &mut self,
-        input: &mut mpsc::Receiver<Vec<u8>>,
-        spare: &mpsc::Sender<Vec<u8>>,
+        input: &mut mpsc::Receiver<Buffer>,
+        spare: &mpsc::Sender<Buffer>,
     ) -> Result<Option<Summary>, ReceiveError> {
         self.begin()?;
         while self.plan.roots.values().any(|root| root.left > 0) {
-            let Some(bytes) = input.blocking_recv() else {
+            let Some(buffer) = input.blocking_recv() else {
                 return Ok(None);
             };
-            self.take(&bytes)?;
+            self.take(buffer.bytes())?;
             self.plan
                 .journal
                 .flush()
                 .map_err(|source| self.disk(0, source))?;
             self.show();
             // Nobody fills buffers any more.
-            let _ = spare.try_send(bytes);
+            let _ = spare.try_send(buffer);
         }
         self.plan.finish()?;
         self.say(FromReceiver::Complete {
@@ -243,7 +244,7 @@ impl Writer {
             chunk,
             filled: 0,
             len,
-            hasher: ChunkHasher::new(size, chunk),
+            hasher: Box::new(ChunkHasher::new(size, chunk)),
             digest,
         };
         Ok(())
