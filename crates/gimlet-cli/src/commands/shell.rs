@@ -192,8 +192,12 @@ impl Shell<'_> {
             self.say(now).await;
             return Ok(());
         }
+        if self.accept_instead(peer) {
+            return Ok(());
+        }
         let (with, conversation) = self.begin(peer, false).await?;
         self.hall.add(with.clone(), conversation, true);
+        self.accept_instead(&with.peer.to_string());
         // A script's next command finds it standing, or refused.
         let settled = async {
             while self.hall.is_asking(&with) {
@@ -212,14 +216,32 @@ impl Shell<'_> {
             self.say(already).await;
             return Ok(());
         }
+        if self.accept_instead(peer) {
+            return Ok(());
+        }
         let (with, conversation) = self.begin(peer, true).await?;
         self.say(format_args!(
             "Asked {}; the answer may take a minute.",
             with.label
         ))
         .await;
+        let id = with.peer.to_string();
         self.hall.add(with, conversation, true);
+        // It may have asked while we dialled: then both want to.
+        self.accept_instead(&id);
         Ok(())
+    }
+
+    /// Takes the request of a peer that we want to talk to ourselves; whether there was one.
+    fn accept_instead(&mut self, peer: &str) -> bool {
+        let asked = self.asked.take(peer);
+        let was_asked = asked.is_some();
+        match asked {
+            Some(Asked::Talk(with, request)) => self.hall.add(with, request.accept(), true),
+            Some(Asked::Connect(question)) => question.answer(true),
+            None => (),
+        }
+        was_asked
     }
 
     /// Connects to a peer to talk to it.

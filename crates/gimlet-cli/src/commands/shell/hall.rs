@@ -123,7 +123,7 @@ impl Hall {
     /// Takes part in a conversation. Where `first`, or where there is no other, lines go there.
     pub(super) fn add(&mut self, with: Found, conversation: Conversation, first: bool) {
         self.next_number += 1;
-        let new = One::new(self.next_number, with, conversation, self.heard_by.clone());
+        let mut new = One::new(self.next_number, with, conversation, self.heard_by.clone());
         let peer = new.with.peer;
         let older = self
             .conversations
@@ -134,8 +134,10 @@ impl Hall {
                 self.leaving.insert(new.number);
                 return;
             }
-            let left = self.take(index);
-            if left.1 {
+            let (was, current) = self.take(index);
+            // Called as before: who connects is not always introduced by name.
+            new.with = was;
+            if current {
                 self.current = Some(new.number);
             }
         }
