@@ -260,7 +260,7 @@ fn message(input: &mut Input) -> ToServer {
     let session = session(input.byte() & 7);
     let peer = peer(input.byte() & 7);
     let id = u32::from(input.byte());
-    match input.byte() % 21 {
+    match input.byte() % 22 {
         0..=3 => SignIn {
             id,
             token: input.bool().then(|| TOKEN.to_owned()),
