@@ -132,7 +132,7 @@ async fn what_cannot_be_dialled_says_why() {
 /// Parity C: discovery, count, broadcast with acknowledgement, wait, own messages ignored. Others may
 /// be on this network too, so only the three of this test are looked at.
 #[tokio::test]
-async fn c_peers_find_one_another_with_no_server_and_a_broadcast_is_acknowledged() {
+async fn parity_c_peers_find_one_another_with_no_server_and_a_broadcast_is_acknowledged() {
     in_time(async {
         let mut there = Vec::new();
         for name in ["alice", "bob", "carol"] {
