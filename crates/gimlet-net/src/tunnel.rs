@@ -48,8 +48,9 @@ pub use outbox::{Budget, Outbox};
 pub use pool::Pool;
 pub use tcp::{MAX_UNSENT, prepare};
 
-/// Bytes that may wait to be sent: at 100 Mbit/s what leaves in 80 ms. More would only make packets
-/// older; less would lose bursts of one congestion window.
+/// Bytes that may wait to be sent, and grow old: at 100 Mbit/s what leaves in 80 ms. More would only make
+/// packets older; less would lose bursts of one congestion window. On faster lines
+/// [more](Outbox::new) leave in that time.
 const MAX_WAITING: usize = 1 << 20;
 
 /// How long the server may be silent: more than twice the time in which a control session without an

@@ -40,8 +40,9 @@ use crate::counters::Counters;
 pub(crate) use listener::Listener;
 use mux::MuxSocket;
 
-/// Bytes that may wait for one peer: at 100 Mbit/s what leaves in 40 ms, beside the little that
-/// [TCP may hold](gimlet_net::tunnel::MAX_UNSENT). What waits longer is better dropped.
+/// Bytes that may wait for one peer, and grow old: at 100 Mbit/s what leaves in 40 ms, beside the little
+/// that [TCP may hold](gimlet_net::tunnel::MAX_UNSENT). What waits longer is better dropped; on faster
+/// lines [more](Outbox::new) leave in that time.
 const MAX_WAITING: usize = 512 * 1024;
 
 /// Bytes that may wait for all peers together: what 512 do that have stopped reading.

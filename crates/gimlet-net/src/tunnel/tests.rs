@@ -52,7 +52,8 @@ async fn what_waits_together_leaves_together_and_segments_become_packets() {
 
 #[tokio::test]
 async fn a_full_outbox_drops_the_oldest_and_counts_them() {
-    let outbox = outbox(3 * MAX_MESSAGE, Budget::unlimited());
+    // Four times that at any age.
+    let outbox = outbox(3 * MAX_MESSAGE / 4, Budget::unlimited());
     let all = 1000u64;
     for n in 0..all {
         let mut packet = vec![0; 1000];
@@ -73,6 +74,23 @@ async fn a_full_outbox_drops_the_oldest_and_counts_them() {
         numbers.eq(outbox.dropped()..all),
         "the newest, in their order"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_young_may_be_more_and_what_is_little_may_grow_old() {
+    let outbox = outbox(3 * MAX_MESSAGE / 4, Budget::unlimited());
+    let push = |bytes: usize| (0..bytes / 1000).for_each(|_| outbox.push(&[7; 1000], None));
+    push(2 * MAX_MESSAGE);
+    assert_eq!(outbox.dropped(), 0);
+    time::sleep(Duration::from_millis(41)).await;
+    push(1000);
+    assert!(outbox.dropped() > 65, "{}", outbox.dropped());
+    while outbox.take().is_some() {}
+    let before = outbox.dropped();
+    push(MAX_MESSAGE / 2);
+    time::sleep(Duration::from_secs(1)).await;
+    push(1000);
+    assert_eq!(outbox.dropped(), before);
 }
 
 #[tokio::test]
