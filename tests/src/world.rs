@@ -318,6 +318,7 @@ impl World {
         let sockets = Sockets {
             main,
             shards: Vec::new(),
+            drops: Vec::new(),
             alt: Some(alt),
             second: None,
         };

@@ -1,11 +1,15 @@
 //! Real UDP sockets as quinn wants them.
 
+mod drops;
+
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use quinn::{AsyncUdpSocket, Runtime, TokioRuntime};
 use socket2::{Domain, Protocol, Socket, Type};
+
+pub use drops::Drops;
 
 /// Kernel buffer asked for each way: some 20 ms at 3 Gbit/s. The system may give less.
 const KERNEL_BUFFER: usize = 8 << 20;
@@ -29,7 +33,7 @@ pub fn bind(addr: SocketAddr, dual_stack: bool) -> io::Result<Arc<dyn AsyncUdpSo
     TokioRuntime.wrap_udp_socket(socket.into())
 }
 
-/// Binds several UDP sockets to one address, at least one. The system spreads senders over them, each
+/// Binds several UDP sockets to one address, at least one, each with what tells its losses. The system spreads senders over them, each
 /// sender always to the same one. Systems other than Linux give one socket whatever `count` is: only there
 /// `SO_REUSEPORT` spreads.
 ///
@@ -44,7 +48,7 @@ pub fn bind_shards(
     addr: SocketAddr,
     dual_stack: bool,
     count: usize,
-) -> io::Result<Vec<Arc<dyn AsyncUdpSocket>>> {
+) -> io::Result<Vec<(Arc<dyn AsyncUdpSocket>, Drops)>> {
     let first = open(addr, dual_stack)?;
     first.bind(&addr.into())?;
     let mut sockets = vec![first];
@@ -61,9 +65,13 @@ pub fn bind_shards(
             sockets.push(further);
         }
     }
-    let wrapped = sockets.into_iter();
-    let wrapped = wrapped.map(|socket| TokioRuntime.wrap_udp_socket(socket.into()));
-    wrapped.collect()
+    sockets.into_iter().map(counted).collect()
+}
+
+/// A socket, and what tells its losses.
+fn counted(socket: Socket) -> io::Result<(Arc<dyn AsyncUdpSocket>, Drops)> {
+    let drops = Drops::of(&socket)?;
+    Ok((TokioRuntime.wrap_udp_socket(socket.into())?, drops))
 }
 
 /// Binds one more socket to the address of [`bind_shards`], for what comes from `peer` alone: a receive buffer that
@@ -76,7 +84,10 @@ pub fn bind_shards(
 /// # Panics
 ///
 /// Outside a tokio runtime.
-pub fn bind_aside(here: SocketAddr, peer: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+pub fn bind_aside(
+    here: SocketAddr,
+    peer: SocketAddr,
+) -> io::Result<(Arc<dyn AsyncUdpSocket>, Drops)> {
     #[cfg(target_os = "linux")]
     {
         let socket = open(here, true)?;
@@ -85,7 +96,7 @@ pub fn bind_aside(here: SocketAddr, peer: SocketAddr) -> io::Result<Arc<dyn Asyn
         // Between these two it gets what comes from others too, for a microsecond.
         socket.bind(&here.into())?;
         socket.connect(&peer.into())?;
-        TokioRuntime.wrap_udp_socket(socket.into())
+        counted(socket)
     }
     #[cfg(not(target_os = "linux"))]
     {
@@ -138,11 +149,11 @@ mod tests {
     async fn shards_share_a_port_that_nobody_else_gets() {
         let addr = SocketAddr::from(([127, 0, 0, 1], 0));
         let shards = bind_shards(addr, false, 3).unwrap();
-        let here = shards[0].local_addr().unwrap();
+        let here = shards[0].0.local_addr().unwrap();
         assert!(
             shards
                 .iter()
-                .all(|shard| shard.local_addr().unwrap() == here)
+                .all(|(shard, _)| shard.local_addr().unwrap() == here)
         );
         assert_eq!(shards.len(), if cfg!(target_os = "linux") { 3 } else { 1 });
         for count in [1, 2] {
@@ -158,7 +169,7 @@ mod tests {
             let Ok(shards) = bind_shards(listen.parse().unwrap(), true, 2) else {
                 panic!("{listen}: not even loopback");
             };
-            let port = shards[0].local_addr().unwrap().port();
+            let port = shards[0].0.local_addr().unwrap().port();
             let on_wire = std::net::Ipv4Addr::LOCALHOST;
             let seen = |ip: std::net::Ipv4Addr| match mapped {
                 true => ip.to_ipv6_mapped().into(),
@@ -167,7 +178,7 @@ mod tests {
             let bind = || std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
             let (loud, other) = (bind(), bind());
             let peer = SocketAddr::new(seen(on_wire), loud.local_addr().unwrap().port());
-            let aside = bind_aside(SocketAddr::new(seen(on_wire), port), peer).unwrap();
+            let (aside, _) = bind_aside(SocketAddr::new(seen(on_wire), port), peer).unwrap();
             other.send_to(b"other", (on_wire, port)).unwrap();
             loud.send_to(b"loud", (on_wire, port)).unwrap();
             let mut buffer = [0; 64];

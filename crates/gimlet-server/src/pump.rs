@@ -14,9 +14,7 @@ mod annexes;
 mod aside;
 mod follower;
 mod inlet;
-mod losses;
 mod outlet;
-#[cfg(target_os = "linux")]
 pub(crate) mod overflow;
 mod plan;
 mod shard;
@@ -41,7 +39,6 @@ pub(crate) use aside::{Asides, asides};
 pub(crate) use follower::Follower;
 pub(crate) use inlet::Failures;
 use inlet::Inlet;
-pub(crate) use losses::Losses;
 pub(crate) use outlet::Outlet;
 use plan::Plan;
 use shard::{Origin, Shard, Wants};

@@ -31,7 +31,7 @@ use crate::door::Door;
 use crate::handle::ServerHandle;
 use crate::limits::Limits;
 use crate::names::NameFile;
-use crate::pump::{self, Annexes, Follower, Losses, Pump};
+use crate::pump::{self, Annexes, Follower, Pump};
 use crate::quic_socket::QuicSocket;
 use crate::responder::{self, Responder};
 use crate::rounds::Rounds;
@@ -54,8 +54,6 @@ pub struct Server {
     token: Option<String>,
     names: Option<NameFile>,
     stored: Vec<NameRecord>,
-    /// Whether the sockets are the system's, bound here.
-    is_real: bool,
     handle: ServerHandle,
 }
 
@@ -80,9 +78,7 @@ impl Server {
             source,
         })?;
         let tcp = listen_tcp(&config, &sockets)?;
-        let mut server = Self::build(config, sockets, tcp)?;
-        server.is_real = true;
-        Ok(server)
+        Self::build(config, sockets, tcp)
     }
 
     /// A server on these sockets, real or simulated. What `config` says of addresses to listen on is
@@ -131,7 +127,6 @@ impl Server {
             token,
             names,
             stored: stored.unwrap_or_default(),
-            is_real: false,
             handle: ServerHandle {
                 counters: Arc::new(Counters::default()),
                 events: broadcast::channel(EVENTS).0,
@@ -261,9 +256,8 @@ impl Server {
         }
         let relay = Relay::new(config.relay.clone(), rand::random(), now);
         let (hand, asides) = pump::asides();
-        let losses = Arc::new(Losses::default());
-        let real = self.is_real.then_some(self.local);
-        let annexes = || Annexes::new(real, losses.clone(), counters.clone());
+        let is_real = !self.sockets.drops.is_empty();
+        let annexes = || Annexes::new(is_real.then_some(self.local), counters.clone());
         let mut followers = Vec::new();
         for socket in self.sockets.shards {
             let (told, updates) = mpsc::channel(pump::UPDATES);
@@ -279,10 +273,8 @@ impl Server {
             };
             tasks.spawn(follower.run());
         }
-        #[cfg(target_os = "linux")]
-        if self.is_real {
-            let watch = pump::overflow::watch(self.local.port(), losses.clone(), counters.clone());
-            tasks.spawn(watch);
+        if is_real {
+            tasks.spawn(pump::overflow::watch(self.sockets.drops, counters.clone()));
         }
         let pump = Pump {
             socket: self.sockets.main,

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
-use gimlet_net::socket;
+use gimlet_net::socket::{self, Drops};
 use quinn::AsyncUdpSocket;
 
 use crate::config::AltPort;
@@ -17,6 +17,8 @@ pub struct Sockets {
     pub main: Arc<dyn AsyncUdpSocket>,
     /// Further sockets at the address of the main one, among which the system spreads senders.
     pub shards: Vec<Arc<dyn AsyncUdpSocket>>,
+    /// What tells the losses of all these; nothing does where they are simulated.
+    pub drops: Vec<Drops>,
     /// STUN from another port, so that mapping behaviour can be told.
     pub alt: Option<Arc<dyn AsyncUdpSocket>>,
     /// The second address, so that all of a NAT's behaviour can be told. It needs `alt`.
@@ -51,13 +53,14 @@ impl Sockets {
         second: Option<SocketAddr>,
         shards: usize,
     ) -> io::Result<Self> {
-        let mut shards = match socket::bind_shards(listen, true, shards) {
+        let bound = match socket::bind_shards(listen, true, shards) {
             Err(error) if listen.ip().is_unspecified() && no_such_family(&error) => {
                 let v4 = (Ipv4Addr::UNSPECIFIED, listen.port()).into();
                 socket::bind_shards(v4, true, shards)?
             }
             bound => bound?,
         };
+        let (mut shards, drops): (Vec<_>, Vec<_>) = bound.into_iter().unzip();
         let main = shards.remove(0);
         let here = main.local_addr()?;
         let beside = |port| socket::bind(SocketAddr::new(here.ip(), port), true);
@@ -77,6 +80,7 @@ impl Sockets {
         let mut sockets = Self {
             main,
             shards,
+            drops,
             alt,
             second: None,
         };

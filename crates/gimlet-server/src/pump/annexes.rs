@@ -23,8 +23,8 @@ use gimlet_proto::tunnel::is_tunnel;
 use quinn::AsyncUdpSocket;
 use quinn::udp::RecvMeta;
 
-use super::losses::{Loss, Losses};
 use super::now;
+use super::overflow::Loss;
 use crate::counters::Counters;
 
 /// Annexes of one shard: as many flooders at once are an attack, and may take 4 MiB each of the
@@ -44,7 +44,6 @@ const MAX_ERRORS: usize = 4;
 pub(crate) struct Annexes {
     /// The address of the shared socket; `None` where there can be no annex.
     local: Option<SocketAddr>,
-    losses: Arc<Losses>,
     counters: Arc<Counters>,
     open: Vec<Annex>,
     turns: Turns,
@@ -65,14 +64,9 @@ struct Annex {
 
 impl Annexes {
     /// None yet. `local` is where the shared socket of the system's is bound.
-    pub(crate) fn new(
-        local: Option<SocketAddr>,
-        losses: Arc<Losses>,
-        counters: Arc<Counters>,
-    ) -> Self {
+    pub(crate) fn new(local: Option<SocketAddr>, counters: Arc<Counters>) -> Self {
         Self {
             local,
-            losses,
             counters,
             open: Vec::new(),
             turns: Turns::default(),
@@ -217,7 +211,7 @@ impl Annexes {
             (None, _) => local.ip(),
         };
         match socket::bind_aside(SocketAddr::new(here, local.port()), source) {
-            Ok(socket) => {
+            Ok((socket, drops)) => {
                 tracing::debug!(%source, %session, "a heavy sender has a socket of its own");
                 let id = self.next_id;
                 self.next_id += 1;
@@ -231,7 +225,7 @@ impl Annexes {
                     socket,
                     bytes: 0,
                     buffers: 0,
-                    loss: self.losses.watch(source),
+                    loss: Loss::new(drops),
                 });
                 true
             }
