@@ -71,9 +71,7 @@ pub use error::ReceiveError;
 pub use manifest::{MAX_ENTRIES, MAX_FILE, ManifestError};
 pub use offer::{Offer, SendError};
 pub use receive::{ReceiveOptions, receive};
-pub use report::{
-    Event, Fault, FileReport, Progress, Reporter, Reports, Restart, Skip, Summary,
-};
+pub use report::{Event, Fault, FileReport, Progress, Reporter, Reports, Restart, Skip, Summary};
 pub use walk::ScanError;
 
 /// ALPN of file transfers.

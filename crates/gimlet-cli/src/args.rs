@@ -1,8 +1,8 @@
 //! First stage of the command line: what was typed, as clap reads it.
 
+mod files;
 mod forward;
 mod people;
-mod files;
 mod talk;
 
 use std::net::{AddrParseError, IpAddr, SocketAddr};
@@ -14,9 +14,9 @@ use gimlet::{Name, Proxy, ServerAddress};
 use gimlet_server::TlsPort;
 use serde::Deserialize;
 
+pub(crate) use files::{RecvArgs, SendArgs};
 pub(crate) use forward::{ExposeArgs, ForwardArgs, SocksArgs};
 pub(crate) use people::{CodeArgs, ContactsAction, ContactsArgs, LanAction, LanArgs};
-pub(crate) use files::{RecvArgs, SendArgs};
 pub(crate) use talk::{AliveArgs, PublishArgs, SubscribeArgs};
 
 const AFTER_HELP: &str = "\

@@ -79,7 +79,9 @@ impl Ended {
             error if error.is_disk_full() => {
                 Some("what came is kept: free some space, and the same command goes on")
             }
-            ReceiveError::Disk { .. } => Some("what came is kept: the same command goes on with it"),
+            ReceiveError::Disk { .. } => {
+                Some("what came is kept: the same command goes on with it")
+            }
             _ => None,
         };
         Self::failed(error, hint, label, theirs)

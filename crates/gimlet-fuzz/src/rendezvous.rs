@@ -12,9 +12,9 @@ use gimlet_proto::hint::{Hint, Ports};
 use gimlet_proto::id::PeerId;
 use gimlet_proto::limit::Rate;
 use gimlet_proto::message::{
-    Accept, AskStats, Candidates, CloseSession, Coordinate, DropNumber, HoldNumber, Introduce, List, NatReport, Outcome,
-    PathKind, PathReport, RefuseReason, Refused, ReleaseName, Resolve, SignIn, SignOut, ToPeer,
-    ToServer, Unwatch, Watch,
+    Accept, AskStats, Candidates, CloseSession, Coordinate, DropNumber, HoldNumber, Introduce,
+    List, NatReport, Outcome, PathKind, PathReport, RefuseReason, Refused, ReleaseName, Resolve,
+    SignIn, SignOut, ToPeer, ToServer, Unwatch, Watch,
 };
 use gimlet_proto::name::Name;
 use gimlet_proto::relay;

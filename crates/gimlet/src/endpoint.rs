@@ -504,7 +504,13 @@ impl Endpoint {
                 self.inner.shared.quic.wait_idle().await;
             },
             // The guard is let go at once, so that the future can be sent to another thread.
-            async { drop(mapping.wait_for(|mapping| *mapping == PortMapping::Off).await) },
+            async {
+                drop(
+                    mapping
+                        .wait_for(|mapping| *mapping == PortMapping::Off)
+                        .await,
+                )
+            },
         );
     }
 }

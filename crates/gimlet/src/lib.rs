@@ -78,8 +78,8 @@ pub use connection::{Connection, Timings};
 pub use control::{ServerRole, ServerStatus};
 pub use endpoint::{Endpoint, HeldNumber, Listing, NetReport};
 pub use error::{BindError, CloseReason, ConnectError, RequestError, ResolveError, SignInError};
-pub use lan::{ConnectAtError, is_local};
 pub use event::{EndpointEvent, SignedIn, Transport};
+pub use lan::{ConnectAtError, is_local};
 pub use network::Network;
 pub use peer::{Path, PathKind};
 pub use policy::{AcceptPolicy, Request};
@@ -102,8 +102,8 @@ pub use gimlet_proto::nat;
 pub use gimlet_proto::stats;
 pub use gimlet_proto::traversal::{Failure, Outcome, Reason, Stage, Strategy};
 pub use quinn::{
-    ConnectionError, ReadDatagram, ReadError, ReadExactError, RecvStream, SendDatagramError, SendStream,
-    VarInt, WriteError,
+    ConnectionError, ReadDatagram, ReadError, ReadExactError, RecvStream, SendDatagramError,
+    SendStream, VarInt, WriteError,
 };
 
 /// The readme's example is a documentation test.

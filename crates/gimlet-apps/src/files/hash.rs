@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn the_hash_is_the_one_that_b3sum_prints() {
         let chunk = CHUNK as usize;
-        let bytes: Vec<u8> = (0..7 * chunk + 5).map(|n| (n * 31 >> 7) as u8).collect();
+        let bytes: Vec<u8> = (0..7 * chunk + 5).map(|n| ((n * 31) >> 7) as u8).collect();
         for size in [
             0,
             1,

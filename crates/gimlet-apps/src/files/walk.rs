@@ -226,7 +226,7 @@ mod tests {
             0,
         )
         .unwrap();
-        let scan = Scan::of(&[root.clone()]).unwrap();
+        let scan = Scan::of(std::slice::from_ref(&root)).unwrap();
         let paths: Vec<_> = scan
             .manifest
             .iter()

@@ -1,7 +1,7 @@
 //! Forwarding between two endpoints: TCP and Unix sockets, their ends, and peers that go away.
 
-mod access;
 mod absence;
+mod access;
 mod datagrams;
 mod streams;
 pub(crate) mod world;

@@ -29,7 +29,9 @@ pub(super) async fn run(context: &Context, args: &PunchArgs) -> Outcome {
         ..Report::default()
     };
     let mut progress = Progress::new(&context.output);
-    let work = async |endpoint: &Endpoint| punch(context, endpoint, args, &mut report, &mut progress).await;
+    let work = async |endpoint: &Endpoint| {
+        punch(context, endpoint, args, &mut report, &mut progress).await
+    };
     let reached = context.dialling(work).await;
     drop(progress);
     if reached.is_ok() || context.output.is_json() {

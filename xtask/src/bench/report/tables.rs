@@ -192,7 +192,10 @@ pub(super) fn files(files: &Files) {
     let line = |what: &str, value: String| print(&COLUMNS, Style::new(), [what.to_owned(), value]);
     let rate = |figure: &Figure| format!("{:.0} MB/s", figure.median);
     line("the session alone", rate(&files.session));
-    line("a large file, hashed, verified and on disk", rate(&files.file));
+    line(
+        "a large file, hashed, verified and on disk",
+        rate(&files.file),
+    );
     line("ratio", format!("{:.2}", files.file_ratio.median));
     let cpu = format!("{:.2} CPU s/GiB", files.file_cpu.median);
     line("sender and receiver of it together", cpu);
