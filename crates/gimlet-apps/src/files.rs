@@ -21,7 +21,8 @@
 //! # async fn example(to_bob: gimlet::Connection, to_alice: gimlet::Connection) -> anyhow::Result<()> {
 //! // Alice:
 //! let offer = Offer::of(vec!["holiday".into(), "notes.txt".into()]).await?;
-//! let sending = offer.serve(&to_bob, &Reporter::silent());
+//! let nobody_looks = Reporter::silent();
+//! let sending = offer.serve(&to_bob, &nobody_looks);
 //!
 //! // Bob:
 //! let (reporter, mut reports) = Reporter::new();

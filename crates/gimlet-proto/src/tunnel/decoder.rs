@@ -148,7 +148,7 @@ impl State {
     };
 }
 
-/// See the [module docs](self).
+/// Takes frames apart as they arrive; see the top of this file.
 #[derive(Debug)]
 pub struct Decoder {
     role: Role,
