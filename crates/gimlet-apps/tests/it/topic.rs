@@ -4,8 +4,8 @@ use bytes::Bytes;
 use gimlet::{Endpoint, Identity, PeerId, Presence, ServerAddress};
 use gimlet_apps::Router;
 use gimlet_apps::topic::{
-    self, Config, Limits, Lost, MAX_MESSAGE, Message, PublishError, Publisher, Start, Subscription,
-    Topic, Update,
+    self, Config, Limits, Lost, MAX_MESSAGE, Message, PublishError, Publisher, Start, StoreError,
+    Subscription, Topic, Update,
 };
 use tokio::task::JoinHandle;
 
@@ -20,7 +20,13 @@ struct Station {
 
 impl Station {
     async fn open(server: &ServerAddress, identity: &[u8; 32], config: Config) -> Self {
-        let publisher = Publisher::start(config).await.unwrap();
+        // One that was closed lets go of its folder when its last task has ended.
+        let publisher = loop {
+            match Publisher::start(config.clone()).await {
+                Err(StoreError::InUse(_)) => tokio::task::yield_now().await,
+                started => break started.unwrap(),
+            }
+        };
         let router = Router::new()
             .on(topic::ALPN, publisher.handler())
             .limit(4096);
