@@ -29,6 +29,7 @@ mod retry;
 mod router;
 pub mod socks;
 pub mod topic;
+mod waits;
 
 pub use router::Router;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use gimlet::{ConnectError, Endpoint, Path, PeerId, Presence, SignInError, Watching};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use super::conversation::Event;
 use super::exchange::{Exchange, Told};
@@ -16,6 +16,7 @@ use super::link::{Gone, Link};
 use super::wire::{Hello, Record};
 use super::{ALPN, Ended};
 use crate::retry::Retry;
+use crate::waits::{stirred, until};
 
 /// Silence after which the other side is asked whether it is there, so that people know within half a
 /// minute who has gone without a word.
@@ -207,7 +208,8 @@ impl Driver {
             command = self.commands.recv(), if self.leave_by.is_none() => Woken::Command(command),
             woken = heard(&mut self.standing) => woken,
             link = next_link(&mut self.role, has_link) => Woken::Link(link),
-            () = stirred(&mut self.watching, has_link) => Woken::Doubt,
+            // Tidings only cast doubt on a connection that there is.
+            () = stirred(&mut self.watching), if has_link => Woken::Doubt,
             () = until(deadline) => Woken::Timeout,
         }
     }
@@ -356,24 +358,6 @@ async fn comes(watching: &mut Option<Watching>) {
         }
     }
     pending().await
-}
-
-/// Waits for tidings of the peer, while there is a connection that they cast doubt on.
-async fn stirred(watching: &mut Option<Watching>, has_link: bool) {
-    if has_link
-        && let Some(watching) = watching
-        && watching.changed().await.is_some()
-    {
-        return;
-    }
-    pending().await
-}
-
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(at) => sleep_until(at).await,
-        None => pending().await,
-    }
 }
 
 /// The machine's clock; tokio's, so that it stands still where that does.

@@ -1,17 +1,17 @@
 //! One connection's worth of a subscription.
 
-use std::future::pending;
 use std::time::Duration;
 
 use bytes::Bytes;
 use gimlet::{Connection, Path, SendStream, Watching};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::{Lost, Message, Update};
 use crate::records::{ReadError, Records};
 use crate::topic::Topic;
 use crate::topic::wire::{Position, Start, ToPublisher, ToSubscriber};
+use crate::waits::{stirred, until};
 
 /// How long a publisher whose presence changed may take to say that it is still the same: two of the
 /// longest round trips, and a repeat.
@@ -211,22 +211,5 @@ fn lost(error: ReadError) -> Lost {
         }
         ReadError::Lost(_) => Lost::Closed,
         ReadError::Malformed => Lost::Violation,
-    }
-}
-
-/// Waits for tidings of the publisher.
-async fn stirred(watching: &mut Option<Watching>) {
-    if let Some(watching) = watching
-        && watching.changed().await.is_some()
-    {
-        return;
-    }
-    pending().await
-}
-
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(at) => sleep_until(at).await,
-        None => pending().await,
     }
 }
