@@ -98,6 +98,18 @@ impl Running {
 }
 
 impl Gimlet {
+    /// A host on loopback, whose router is left alone.
+    pub(crate) fn on_loopback(binary: &Path, server: &str, folder: &Path, name: &str) -> Self {
+        Self {
+            binary: binary.to_owned(),
+            place: Place::Here,
+            server: Some(server.to_owned()),
+            folder: folder.to_owned(),
+            name: name.to_owned(),
+            flags: vec!["--no-port-mapping".to_owned()],
+        }
+    }
+
     /// The same host with another identity.
     pub(crate) fn named(&self, name: &str) -> Self {
         Self {

@@ -129,14 +129,7 @@ impl Rig {
     async fn start(binary: &Path, folder: &Path) -> anyhow::Result<Self> {
         let ip = Ipv4Addr::LOCALHOST.into();
         let (server, address) = serve(binary, Place::Here, ip, None, folder).await?;
-        let host = |name: &str| Gimlet {
-            binary: binary.to_owned(),
-            place: Place::Here,
-            server: Some(address.clone()),
-            folder: folder.to_owned(),
-            name: name.to_owned(),
-            flags: vec!["--no-port-mapping".to_owned()],
-        };
+        let host = |name: &str| Gimlet::on_loopback(binary, &address, folder, name);
         let echo = host("echo")
             .start(&["--name", "echo", "up", "--echo"])
             .await?;
