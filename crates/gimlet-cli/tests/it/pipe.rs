@@ -35,6 +35,22 @@ fn spawn(command: &mut Command) -> Child {
         .unwrap()
 }
 
+fn say(child: &mut Child, bytes: &[u8]) {
+    child.stdin.as_mut().unwrap().write_all(bytes).unwrap();
+}
+
+/// Waits until it has printed as much as this, which must be this.
+fn hear(child: &mut Child, expected: &[u8]) {
+    let mut bytes = vec![0; expected.len()];
+    child
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut bytes)
+        .unwrap();
+    assert_eq!(bytes, expected);
+}
+
 /// Feeds it, reads it to the end, and waits for it.
 fn run(mut child: Child, input: Vec<u8>) -> thread::JoinHandle<Vec<u8>> {
     let mut stdin = child.stdin.take().unwrap();
@@ -95,48 +111,14 @@ fn what_is_typed_arrives_before_the_end() {
     let (alice, bob) = (server.host("alice"), server.host("bob"));
     let mut listener = listen(&bob);
     let mut dialler = spawn(&mut alice.command(&["pipe", "bob"]));
-    let mut buffer = [0; 6];
-    dialler
-        .stdin
-        .as_mut()
-        .unwrap()
-        .write_all(b"hello\n")
-        .unwrap();
-    listener
-        .stdout
-        .as_mut()
-        .unwrap()
-        .read_exact(&mut buffer)
-        .unwrap();
-    assert_eq!(&buffer, b"hello\n");
-    listener
-        .stdin
-        .as_mut()
-        .unwrap()
-        .write_all(b"there\n")
-        .unwrap();
-    dialler
-        .stdout
-        .as_mut()
-        .unwrap()
-        .read_exact(&mut buffer)
-        .unwrap();
-    assert_eq!(&buffer, b"there\n");
+    say(&mut dialler, b"hello\n");
+    hear(&mut listener, b"hello\n");
+    say(&mut listener, b"there\n");
+    hear(&mut dialler, b"there\n");
     // One side ends; the other may still speak.
     drop(dialler.stdin.take());
-    listener
-        .stdin
-        .as_mut()
-        .unwrap()
-        .write_all(b"later\n")
-        .unwrap();
-    dialler
-        .stdout
-        .as_mut()
-        .unwrap()
-        .read_exact(&mut buffer)
-        .unwrap();
-    assert_eq!(&buffer, b"later\n");
+    say(&mut listener, b"later\n");
+    hear(&mut dialler, b"later\n");
     drop(listener.stdin.take());
     assert!(dialler.wait().unwrap().success());
     assert!(listener.wait().unwrap().success());
@@ -148,19 +130,8 @@ fn a_peer_that_vanishes_is_a_failure() {
     let (alice, bob) = (server.host("alice"), server.host("bob"));
     let mut listener = listen(&bob);
     let mut dialler = spawn(&mut alice.command(&["pipe", "bob"]));
-    let mut buffer = [0; 6];
-    dialler
-        .stdin
-        .as_mut()
-        .unwrap()
-        .write_all(b"hello\n")
-        .unwrap();
-    listener
-        .stdout
-        .as_mut()
-        .unwrap()
-        .read_exact(&mut buffer)
-        .unwrap();
+    say(&mut dialler, b"hello\n");
+    hear(&mut listener, b"hello\n");
     #[cfg(unix)]
     {
         let pid = rustix::process::Pid::from_child(&listener);
