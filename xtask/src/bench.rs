@@ -5,10 +5,12 @@
 //! judged is the median of the ratios of neighbours: absolute numbers drift with whatever else the
 //! machine does, ratios within a round hardly.
 
+mod cpu;
 mod crew;
 mod figures;
 mod files;
 mod forward;
+mod link;
 mod machine;
 mod memory;
 mod message;
@@ -19,12 +21,14 @@ mod simulated;
 mod throughput;
 mod worker;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Context;
 use clap::ValueEnum;
 
+use crate::sandbox::{self, Sandbox};
 use crate::term::{DIM, NOTE, paint};
 use crate::workspace;
 use report::Report;
@@ -41,6 +45,9 @@ pub(crate) struct Args {
     /// Only this part; may be repeated
     #[arg(long, value_name = "PART")]
     only: Vec<Part>,
+    /// Use this binary instead of building one
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
     /// Be one of the processes measured, told on standard input what to do
     #[arg(long, hide = true)]
     worker: bool,
@@ -132,6 +139,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if wanted(Part::Times) {
         report.simulated(simulated::measure(plan)?);
     }
+    let binary = match wanted(Part::Forward) {
+        true => Some(workspace::binary(args.binary.as_deref())?),
+        false => None,
+    };
+    // Before the runtime: see `sandbox`.
+    let sandbox = match binary {
+        Some(_) => sandbox(),
+        None => None,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -151,8 +167,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         if wanted(Part::Memory) {
             report.memory(memory::measure(plan).await?);
         }
-        if wanted(Part::Forward) {
-            report.forward(forward::measure(plan).await?);
+        if let Some(binary) = &binary {
+            report.forward(forward::measure(plan, binary, sandbox).await?);
         }
         if wanted(Part::Files) {
             report.files(files::measure(plan).await?);
@@ -164,6 +180,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("{} can't be made", folder.display()))?;
     let all_met = report.close(&folder.join("bench.json"), started.elapsed())?;
     Ok(status(args.check, all_met))
+}
+
+/// Where links can be made; a note where not.
+fn sandbox() -> Option<Sandbox> {
+    let entered = sandbox::enter();
+    if let Err(error) = &entered {
+        progress(format_args!("no links here: {error:#}"));
+    }
+    entered.ok()
 }
 
 fn status(check: bool, all_met: bool) -> ExitCode {

@@ -74,6 +74,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// The process, unless it has ended.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Errors if it has ended by itself.
     pub(crate) fn still_runs(&mut self) -> anyhow::Result<()> {
         match self.child.try_wait()? {

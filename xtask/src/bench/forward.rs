@@ -1,131 +1,119 @@
 //! What a forward carries beside the bare session: iperf3 through `gimlet forward`, and `gimlet bench`
-//! between the same hosts, in turns.
+//! between the same hosts, in turns, all by the release binary.
 //!
-//! Both use the release binary over loopback. Through the forward every byte is copied twice more, into
-//! and out of a TCP socket at either side, by the same few cores.
+//! Over loopback everything shares the processors: through the forward every byte is copied four times
+//! more, by iperf3 and into and out of a TCP socket at either side. So two more figures tell what is
+//! iperf3's own: without anything between, and through a proxy that only copies. Over a link of a
+//! gigabit the link is the limit, as it is for nearly everybody.
 
-use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
-use std::process::Stdio;
-use std::time::Duration;
+mod hosts;
+mod proxy;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::figures::Figure;
 use super::{Plan, progress};
-use crate::gimlet::{Gimlet, Place, Running, tethered};
-use crate::sandbox::on_path;
-use crate::server::serve;
-use crate::workspace;
+use crate::sandbox::Sandbox;
+use hosts::{Hosts, Network};
+use std::path::Path;
 
-/// Longest that one measurement may take.
-const LIMIT: Duration = Duration::from_secs(120);
+/// Megabits a second of the link.
+const LINK_MBIT: u32 = 1000;
 
-/// One direction.
+/// One direction over one network.
 #[derive(Debug, Serialize)]
 pub(super) struct Line {
-    pub(super) direction: &'static str,
+    pub(super) what: String,
     /// MB/s of the session alone.
     pub(super) session: Figure,
     /// MB/s of iperf3 through the forward.
     pub(super) forward: Figure,
     /// The second over the first, round by round.
     pub(super) ratio: Figure,
+    /// Processor seconds per GiB of both ends of the session, and of both ends of the forward.
+    pub(super) session_cpu: Figure,
+    pub(super) forward_cpu: Figure,
+    /// MB/s of iperf3 through a proxy that only copies, and with nothing between.
+    pub(super) proxy: Option<Figure>,
+    pub(super) bare: Option<Figure>,
 }
 
-/// What is measured against what.
-struct Hosts {
-    user: Gimlet,
-    /// Where the forward listens.
-    port: String,
-    _running: Vec<Running>,
-    _iperf3: tokio::process::Child,
+/// What the rounds of one direction came to.
+#[derive(Debug, Default)]
+struct Rounds {
+    session: Vec<f64>,
+    forward: Vec<f64>,
+    session_cpu: Vec<f64>,
+    forward_cpu: Vec<f64>,
+    proxy: Vec<f64>,
+    bare: Vec<f64>,
 }
 
-/// Measures both directions.
-pub(super) async fn measure(plan: Plan) -> anyhow::Result<Vec<Line>> {
-    let binary = workspace::binary(None)?;
-    let folder = workspace::target().join("bench").join("forward");
-    workspace::fresh(&folder)?;
-    let hosts = Hosts::start(&binary, &folder).await?;
-    let mut lines = Vec::new();
-    for (direction, reverse) in [("to the service", false), ("from the service", true)] {
-        progress(format_args!("forward, {direction}"));
-        let (mut session, mut forward) = (Vec::new(), Vec::new());
-        for _ in 0..plan.rounds {
-            session.push(hosts.session(plan.bytes, reverse).await?);
-            forward.push(hosts.iperf3(plan.bytes, reverse).await?);
-        }
-        let ratios = session.iter().zip(&forward).map(|(s, f)| f / s);
-        let figure = |values: &[f64]| Figure::of(values.iter().copied()).context("no round");
-        lines.push(Line {
-            direction,
-            session: figure(&session)?,
-            forward: figure(&forward)?,
-            ratio: Figure::of(ratios).context("no round")?,
-        });
+/// Measures both directions over loopback and, where there may be one, over a link.
+pub(super) async fn measure(
+    plan: Plan,
+    binary: &Path,
+    sandbox: Option<Sandbox>,
+) -> anyhow::Result<Vec<Line>> {
+    let mut lines = over(Network::loopback(), binary, plan).await?;
+    if let Some(sandbox) = sandbox {
+        let link = Network::link(sandbox, LINK_MBIT).await?;
+        lines.extend(over(link, binary, plan).await?);
     }
     Ok(lines)
 }
 
-impl Hosts {
-    async fn start(binary: &Path, folder: &Path) -> anyhow::Result<Self> {
-        let ip = Ipv4Addr::LOCALHOST.into();
-        let (server, address) = serve(binary, Place::Here, ip, None, folder).await?;
-        let host = |name: &str| Gimlet::on_loopback(binary, &address, folder, name);
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let service = free.local_addr()?.port().to_string();
-        drop(free);
-        let mut iperf3 = tethered(&program()?);
-        iperf3.args(["--server", "--bind", "127.0.0.1", "--port", &service]);
-        let iperf3 = iperf3.stdout(Stdio::null()).kill_on_drop(true).spawn()?;
-        let echo = host("echo");
-        let echo = echo.start(&["--name", "echo", "up", "--echo"]).await?;
-        let expose = ["--name", "iperf3", "expose", "iperf3", &service];
-        let expose = host("iperf3").start(&expose).await?;
-        let forward = host("forward")
-            .start(&["forward", "0", "iperf3/iperf3"])
-            .await?;
-        let listen = forward.ready["listen"].as_str().unwrap_or_default();
-        let port = listen.rsplit(':').next().unwrap_or_default().to_owned();
-        Ok(Self {
-            user: host("user"),
-            port,
-            _running: vec![server, echo, expose, forward],
-            _iperf3: iperf3,
-        })
+async fn over(network: Network, binary: &Path, plan: Plan) -> anyhow::Result<Vec<Line>> {
+    let name = network.name();
+    let is_loopback = network.is_loopback();
+    let hosts = Hosts::start(network, binary).await?;
+    let mut lines = Vec::new();
+    for (direction, reverse) in [("to the service", false), ("from the service", true)] {
+        let what = format!("{name}, {direction}");
+        progress(format_args!("forward, {what}"));
+        let mut rounds = Rounds::default();
+        for _ in 0..plan.rounds {
+            rounds.run(&hosts, plan.bytes, reverse, is_loopback).await?;
+        }
+        lines.push(rounds.line(what)?);
     }
-
-    /// MB/s of the session.
-    async fn session(&self, bytes: u64, reverse: bool) -> anyhow::Result<f64> {
-        let mib = (bytes >> 20).to_string();
-        let mut args = vec!["bench", "echo", "--mib", &mib];
-        args.extend(reverse.then_some("--reverse"));
-        let done = self.user.run(&args, LIMIT).await?;
-        let mib_per_s = done.last()["mib_per_s"].as_f64();
-        Ok(mib_per_s.context("bench told no rate")? * 1.048_576)
-    }
-
-    /// MB/s of iperf3 at its receiver.
-    async fn iperf3(&self, bytes: u64, reverse: bool) -> anyhow::Result<f64> {
-        let bytes = bytes.to_string();
-        let mut iperf3 = tethered(&program()?);
-        iperf3.args(["--client", "127.0.0.1", "--port", &self.port]);
-        iperf3.args(["--bytes", &bytes, "--json"]);
-        iperf3
-            .args(reverse.then_some("--reverse"))
-            .kill_on_drop(true);
-        let done = tokio::time::timeout(LIMIT, iperf3.output()).await;
-        let done = done.context("iperf3 takes too long")??;
-        let said: Value = serde_json::from_slice(&done.stdout).context("iperf3 said no JSON")?;
-        ensure!(done.status.success(), "iperf3: {}", said["error"]);
-        let rate = said["end"]["sum_received"]["bits_per_second"].as_f64();
-        Ok(rate.context("iperf3 told no rate")? / 8e6)
-    }
+    Ok(lines)
 }
 
-fn program() -> anyhow::Result<std::path::PathBuf> {
-    on_path("iperf3").context("iperf3 is missing; install the package iperf3, or run .ci/run")
+impl Rounds {
+    async fn run(
+        &mut self,
+        hosts: &Hosts,
+        bytes: u64,
+        reverse: bool,
+        is_loopback: bool,
+    ) -> anyhow::Result<()> {
+        let session = hosts.session(bytes, reverse).await?;
+        self.session.push(session.mb_per_s);
+        self.session_cpu.push(session.cpu);
+        let forward = hosts.through_forward(bytes, reverse).await?;
+        self.forward.push(forward.mb_per_s);
+        self.forward_cpu.push(forward.cpu);
+        if is_loopback {
+            self.proxy.push(hosts.through_proxy(bytes, reverse).await?);
+            self.bare.push(hosts.straight(bytes, reverse).await?);
+        }
+        Ok(())
+    }
+
+    fn line(&self, what: String) -> anyhow::Result<Line> {
+        let figure = |values: &[f64]| Figure::of(values.iter().copied());
+        let ratios = self.session.iter().zip(&self.forward).map(|(s, f)| f / s);
+        Ok(Line {
+            what,
+            session: figure(&self.session).context("no round")?,
+            forward: figure(&self.forward).context("no round")?,
+            ratio: Figure::of(ratios).context("no round")?,
+            session_cpu: figure(&self.session_cpu).context("no round")?,
+            forward_cpu: figure(&self.forward_cpu).context("no round")?,
+            proxy: figure(&self.proxy),
+            bare: figure(&self.bare),
+        })
+    }
 }

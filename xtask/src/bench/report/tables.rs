@@ -165,21 +165,36 @@ pub(super) fn relay(relays: &Relays) {
     );
 }
 
-/// iperf3 through a forward, and the session alone.
+/// iperf3 through a forward, the session alone, and what iperf3 does by itself.
 pub(super) fn forward(lines: &[forward::Line]) {
-    const COLUMNS: [Column; 4] = [text(28), number(14), number(14), number(8)];
-    heading("iperf3 through a forward over loopback, MB/s");
-    print(
-        &COLUMNS,
-        HEAD,
-        ["", "session", "forward", "ratio"].map(str::to_owned),
-    );
+    const COLUMNS: [Column; 8] = [
+        text(30),
+        number(9),
+        number(9),
+        number(7),
+        number(11),
+        number(11),
+        number(9),
+        number(9),
+    ];
+    heading("iperf3 through a forward, MB/s; CPU of both ends, s/GiB");
+    let titles = [
+        "", "session", "forward", "ratio", "CPU", "CPU", "proxy", "bare",
+    ];
+    print(&COLUMNS, HEAD, titles.map(str::to_owned));
+    let rate = |figure: Option<Figure>| {
+        figure.map_or("-".to_owned(), |figure| format!("{:.0}", figure.median))
+    };
     for line in lines {
         let cells = [
-            line.direction.to_owned(),
-            format!("{:.0}", line.session.median),
-            format!("{:.0}", line.forward.median),
+            line.what.clone(),
+            rate(Some(line.session)),
+            rate(Some(line.forward)),
             format!("{:.2}", line.ratio.median),
+            format!("{:.2}", line.session_cpu.median),
+            format!("{:.2}", line.forward_cpu.median),
+            rate(line.proxy),
+            rate(line.bare),
         ];
         print(&COLUMNS, Style::new(), cells);
     }

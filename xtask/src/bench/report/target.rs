@@ -81,7 +81,7 @@ pub(super) fn loopback(times: &Times) -> Vec<Target> {
 /// Of iperf3 through a forward beside the session alone.
 pub(super) fn forward(lines: &[forward::Line]) -> Vec<Target> {
     let target = |line: &forward::Line| {
-        let what = format!("forward / session, {}, throughput", line.direction);
+        let what = format!("forward / session, {}", line.what);
         Target::new(what, line.ratio.median, "x", Limit::AtLeast(0.8))
     };
     lines.iter().map(target).collect()
