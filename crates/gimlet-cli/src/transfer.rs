@@ -2,6 +2,7 @@
 //! interruption.
 
 mod board;
+mod missed;
 mod news;
 
 use std::time::Duration;
@@ -12,6 +13,8 @@ use tokio::time::Instant;
 
 use crate::exit::{Failure, Outcome, Status};
 use crate::session::{Context, Found};
+
+use missed::Tidings;
 
 pub(crate) use board::{Board, Side};
 pub(crate) use news::News;
@@ -133,12 +136,28 @@ pub(crate) async fn persist(
     transfer: impl AsyncFn(&Found, &Connection) -> Ended,
 ) -> Outcome {
     let found = context.find(endpoint, peer).await?;
+    let mut tidings = Tidings::of(endpoint, found.peer).await;
     let mut lost: Option<(Instant, u64)> = None;
     loop {
-        let why = match endpoint.connect(found.peer, files::ALPN).await {
+        let dialled = tokio::select! {
+            dialled = endpoint.connect(found.peer, files::ALPN) => dialled,
+            // It has come meanwhile, where this dial may not lead to it.
+            () = tidings.next(), if lost.is_some() => continue,
+        };
+        let why = match dialled {
             Ok(connection) => {
                 context.remember(peer, found.peer);
-                match transfer(&found, &connection).await {
+                let transfer = transfer(&found, &connection);
+                tokio::pin!(transfer);
+                let ended = tokio::select! {
+                    ended = &mut transfer => ended,
+                    () = tidings.missed(&connection) => {
+                        // It ends at that as with any other loss.
+                        connection.close(files::GONE, b"started anew");
+                        transfer.await
+                    }
+                };
+                match ended {
                     Ended::Done(summary) => return status(&summary),
                     Ended::Failed { failure, .. } => return Err(failure),
                     Ended::Interrupted(why) => {
@@ -166,6 +185,9 @@ pub(crate) async fn persist(
             let hint = "the same command goes on where this ended";
             return Err(Failure::new(Status::Unreachable, error).hint(hint));
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::select! {
+            () = tokio::time::sleep(PAUSE) => (),
+            () = tidings.next() => (),
+        }
     }
 }
