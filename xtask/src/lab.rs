@@ -1,12 +1,14 @@
 //! The NAT lab: the real release binary behind NATs, every pair of sites against the oracle.
 //! Without root, in Linux namespaces; any difference fails.
 //!
-//! Three parts: the kernel's own NATs; the simulator's NATs carrying the same packets, for what
-//! the kernel's cannot do; and transfers while hosts move, sleep, and lose their router.
+//! Four parts: the kernel's own NATs; the simulator's NATs carrying the same packets, for what
+//! the kernel's cannot do; transfers while hosts move, sleep, and lose their router; and files whose
+//! transfer is killed again and again.
 
 mod cell;
 mod crew;
 mod expect;
+mod files;
 mod kernel;
 mod moving;
 mod network;
@@ -29,6 +31,7 @@ use crate::sandbox::Sandbox;
 use crate::workspace::fresh;
 use crate::{sandbox, term, workspace};
 use crew::Crew;
+use files::Extent;
 use kernel::Kernel;
 use report::Report;
 use tun::World;
@@ -51,6 +54,12 @@ pub(crate) struct Args {
     /// Let sleeping hosts sleep for 10 s instead of 60
     #[arg(long)]
     quick: bool,
+    /// Files of 1 GiB that are interrupted ten times, instead of 128 MiB and four
+    #[arg(long)]
+    full: bool,
+    /// When files are interrupted, to see the same again [default: the number of the run]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// List the sites and the pairs of a full run, and stop
     #[arg(long)]
     list: bool,
@@ -95,6 +104,9 @@ struct Plan {
     tun: Vec<tun::Pair>,
     /// How long hosts sleep, if they shall move at all.
     nap: Option<Duration>,
+    /// What files have to go through, if any.
+    files: Option<fn(u64) -> Extent>,
+    seed: Option<u64>,
 }
 
 impl Plan {
@@ -102,7 +114,8 @@ impl Plan {
         let wanted = |part| args.part.is_empty() || args.part.contains(&part);
         let nap = if args.quick { QUICK_NAP } else { NAP };
         // Who asks for a pair does not ask for what has none.
-        let moves = wanted(Part::Move) && (args.pair.is_empty() || !args.part.is_empty());
+        let whole = |part| wanted(part) && (args.pair.is_empty() || !args.part.is_empty());
+        let extent = if args.full { Extent::full } else { Extent::short };
         let (mut kernel, mut tun) = (plan::all(), tun::all());
         if !args.pair.is_empty() {
             (kernel, tun) = (vec![], vec![]);
@@ -122,7 +135,9 @@ impl Plan {
         Self {
             kernel,
             tun,
-            nap: moves.then_some(nap),
+            nap: whole(Part::Move).then_some(nap),
+            files: whole(Part::Files).then_some(extent),
+            seed: args.seed,
         }
     }
 }
@@ -232,6 +247,12 @@ async fn matrix(
             for run in 1..=runs {
                 moving::run(crew, world, &moving::AWAKE, nap, run, &mut report).await?;
             }
+        }
+    }
+    if let Some(extent) = plan.files {
+        for run in 1..=runs {
+            let extent = extent(plan.seed.unwrap_or(run as u64));
+            files::run(crew, sandbox, extent, run, &mut report).await?;
         }
     }
     let file = workspace::target().join("lab").join("lab.json");

@@ -13,6 +13,8 @@ pub(crate) enum Part {
     Tun,
     /// Transfers while the interface changes, the router reboots, the host sleeps
     Move,
+    /// Files whose sender and receiver are killed, and whose path is taken away
+    Files,
 }
 
 impl Part {
@@ -22,6 +24,7 @@ impl Part {
             Self::Kernel => "kernel",
             Self::Tun => "tun",
             Self::Move => "move",
+            Self::Files => "files",
         }
     }
 
@@ -29,6 +32,7 @@ impl Part {
     pub(crate) fn network(self, loss: f64) -> String {
         match self {
             Self::Kernel => "kernel NATs, no delay".to_owned(),
+            Self::Files => "kernel NATs, 400 Mbit/s".to_owned(),
             Self::Tun | Self::Move => format!(
                 "simulated NATs, 20 ms one way between any two, {:.0} % lost",
                 loss * 100.0

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::Part;
 use super::cell::Outcome;
+use super::files::Carried;
 use super::moving::Moved;
 use super::plan::Path;
 use super::tun::{Probed, Timing};
@@ -20,8 +21,8 @@ use crate::term::{BAD, DIM, GOOD, HEAD, NOTE, paint, row};
 pub(crate) use list::list;
 pub(crate) use logs::show_logs;
 use rows::{
-    COLUMNS, MOVED_COLUMNS, MOVED_TITLES, PROBED_COLUMNS, PROBED_TITLES, TITLES, cells,
-    moved_cells, probed_cells,
+    CARRIED_COLUMNS, CARRIED_TITLES, COLUMNS, MOVED_COLUMNS, MOVED_TITLES, PROBED_COLUMNS,
+    PROBED_TITLES, TITLES, carried_cells, cells, moved_cells, probed_cells,
 };
 
 /// Collects the outcomes of a run and prints them.
@@ -30,6 +31,7 @@ pub(crate) struct Report {
     started: Instant,
     outcomes: Vec<Outcome>,
     moved: Vec<Moved>,
+    carried: Vec<Carried>,
     timed: Vec<Timing>,
     probed: Vec<Probed>,
 }
@@ -42,6 +44,7 @@ impl Report {
             started: Instant::now(),
             outcomes: Vec::new(),
             moved: Vec::new(),
+            carried: Vec::new(),
             timed: Vec::new(),
             probed: Vec::new(),
         }
@@ -92,6 +95,21 @@ impl Report {
         self.moved.push(moved.clone());
     }
 
+    /// Prints the row of one file, and keeps it. The first opens the table.
+    pub(crate) fn carried(&mut self, carried: &Carried) {
+        if self.carried.is_empty() {
+            let titles = CARRIED_TITLES.map(|title| (HEAD, title.to_owned()));
+            anstream::println!("\n{}", paint(NOTE, Part::Files.network(0.0)));
+            anstream::println!("{}", row(&CARRIED_COLUMNS, &titles));
+        }
+        anstream::println!("{}", row(&CARRIED_COLUMNS, &carried_cells(carried)));
+        if let Some(failure) = &carried.failure {
+            let failure = format!("✗ {failure} (seed {})", carried.seed);
+            anstream::println!("  {}", paint(BAD, failure));
+        }
+        self.carried.push(carried.clone());
+    }
+
     /// Prints what the prober says of one NAT, and keeps it. The first opens the table.
     pub(crate) fn probed(&mut self, probed: &Probed) {
         if self.probed.is_empty() {
@@ -121,6 +139,7 @@ impl Report {
             "failed": failed,
             "cells": cells,
             "moved": moved,
+            "files": self.carried,
             "timed": self.timed,
             "probed": self.probed,
         });
@@ -136,7 +155,7 @@ impl Report {
         self.targets();
         anstream::println!("{}", paint(DIM, format!("results in {}", file.display())));
         let (all, failed) = (
-            self.outcomes.len() + self.moved.len() + self.probed.len(),
+            self.outcomes.len() + self.moved.len() + self.carried.len() + self.probed.len(),
             self.failed(),
         );
         let seconds = self.started.elapsed().as_secs_f64();
@@ -201,6 +220,11 @@ impl Report {
                 .moved
                 .iter()
                 .filter(|moved| moved.failure.is_some())
+                .count()
+            + self
+                .carried
+                .iter()
+                .filter(|carried| carried.failure.is_some())
                 .count()
             + self
                 .probed

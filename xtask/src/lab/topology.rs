@@ -119,6 +119,26 @@ impl Topology {
         }
     }
 
+    /// Whether the routers of a site's two hosts pass on what goes from one to the other, past the
+    /// server. They do unless told otherwise.
+    pub(crate) fn set_direct(&self, site: Site, open: bool) -> anyhow::Result<()> {
+        let router = |side| {
+            let router = self.routers.get(&(site, side));
+            router.with_context(|| format!("site {} is not up", site.name()))
+        };
+        let other = router(Side::B)?.uplink_ip().context("no address outside")?;
+        let rules = match open {
+            true => String::new(),
+            false => forward_table(
+                "cut",
+                &format!("ip saddr {other} drop; ip daddr {other} drop"),
+            ),
+        };
+        // Adding it first makes its removal right whether it was there or not.
+        let anew = format!("add table inet cut; delete table inet cut; {rules}");
+        nft(router(Side::A)?, anew)
+    }
+
     /// What the router next to a host has set up and remembers, for finding out what went
     /// wrong: its rules with their dynamic maps, and its connections.
     pub(crate) fn router_state(&self, site: Site, side: Side) -> anyhow::Result<String> {
@@ -296,29 +316,28 @@ fn shared_carrier(site: Site) -> anyhow::Result<NatConfig> {
 /// Adds the firewall that `patchbay` has no preset for: UDP to one address and back.
 fn allow_udp_only_to(router: &Router, server: Ipv4Addr) -> anyhow::Result<()> {
     let rules = format!(
-        "table inet server_only {{
-            chain forward {{
-                type filter hook forward priority 20; policy accept;
-                ip daddr {server} accept
-                ip saddr {server} ct state established,related accept
-                meta l4proto udp drop
-            }}
-        }}"
+        "ip daddr {server} accept
+        ip saddr {server} ct state established,related accept
+        meta l4proto udp drop"
     );
-    nft(router, rules)
+    nft(router, forward_table("server_only", &rules))
 }
 
 /// Adds a firewall that passes nothing on that matches.
 fn drop_forwarded(router: &Router, what: &str) -> anyhow::Result<()> {
-    let rules = format!(
-        "table inet blocked {{
+    nft(router, forward_table("blocked", &format!("{what} drop")))
+}
+
+/// A table that judges what a router passes on.
+fn forward_table(name: &str, rules: &str) -> String {
+    format!(
+        "table inet {name} {{
             chain forward {{
                 type filter hook forward priority 20; policy accept;
-                {what} drop
+                {rules}
             }}
         }}"
-    );
-    nft(router, rules)
+    )
 }
 
 /// Adds rules to a router.

@@ -3,6 +3,7 @@
 use anstyle::Style;
 
 use crate::lab::cell::Outcome;
+use crate::lab::files::Carried;
 use crate::lab::moving::Moved;
 use crate::lab::plan::Path;
 use crate::lab::tun::Probed;
@@ -43,6 +44,27 @@ pub(super) const MOVED_COLUMNS: [Column; 6] = [
 ];
 pub(super) const MOVED_TITLES: [&str; 6] =
     ["event", "both at", "back in", "at most", "verified", "took"];
+
+pub(super) const CARRIED_TITLES: [&str; 8] = [
+    "file, went",
+    "size",
+    "kills",
+    "moves",
+    "relayed",
+    "sent twice",
+    "pause",
+    "took",
+];
+pub(super) const CARRIED_COLUMNS: [Column; 8] = [
+    text(12),
+    number(9),
+    number(6),
+    number(6),
+    number(8),
+    number(16),
+    number(8),
+    number(8),
+];
 
 pub(super) const PROBED_TITLES: [&str; 5] = ["site", "mapping", "filtering", "allocation", "took"];
 pub(super) const PROBED_COLUMNS: [Column; 5] = [text(18), text(26), text(26), text(12), number(8)];
@@ -112,6 +134,31 @@ pub(super) fn probed_cells(probed: &Probed) -> [(Style, String); 5] {
         .map_or("-".to_owned(), |ms| format!("{ms:.0} ms"));
     let site = (plain, probed.site.to_owned());
     [site, mapping, filtering, allocation, (DIM, took)]
+}
+
+pub(super) fn carried_cells(carried: &Carried) -> [(Style, String); 8] {
+    let plain = Style::new();
+    let style = if carried.failure.is_none() { GOOD } else { BAD };
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let seconds = |ms: u64| format!("{:.1} s", ms as f64 / 1000.0);
+    let share = carried.relayed_share;
+    let twice = carried.twice_each();
+    [
+        (plain, carried.way.name().to_owned()),
+        (plain, format!("{:.0} MiB", mib(carried.bytes))),
+        (plain, carried.kills.to_string()),
+        (plain, carried.moves.to_string()),
+        (
+            plain,
+            share.map_or("-".to_owned(), |share| format!("{:.0} %", share * 100.0)),
+        ),
+        (
+            style,
+            twice.map_or("-".to_owned(), |each| format!("{:.2} MiB each", mib(each))),
+        ),
+        (plain, carried.pause_ms.map_or("-".to_owned(), seconds)),
+        (DIM, seconds(carried.elapsed_ms)),
+    ]
 }
 
 pub(super) fn moved_cells(moved: &Moved) -> [(Style, String); 6] {
