@@ -14,9 +14,9 @@ const GIB: f64 = (1u64 << 30) as f64;
 /// Seconds until caches, routes and buffers are warm.
 const WARM_UP: f64 = 0.1;
 
-/// Sessions, and datagrams of one send call. One alone fills a batch; many send as quinn does, ten
-/// at a time.
-const SESSIONS: [(usize, u8); 3] = [(1, 44), (10, 10), (1000, 10)];
+/// Datagrams of one send call. One session alone fills a batch; many send as quinn does, ten at a time.
+const ALONE: u8 = 44;
+const OF_MANY: u8 = 10;
 
 /// Sessions over TLS at most: a server takes 512 tunnels from one network, and each has two.
 const MAX_TUNNELLED: usize = 100;
@@ -66,7 +66,8 @@ struct Round {
 /// Drives every relay in every setting.
 pub(super) async fn measure(plan: &Plan, folder: &Path) -> anyhow::Result<Vec<Case>> {
     let mut cases = Vec::new();
-    for (sessions, burst) in SESSIONS {
+    for &sessions in &plan.sessions {
+        let burst = if sessions == 1 { ALONE } else { OF_MANY };
         let mut rigs = Vec::new();
         for kind in Kind::ALL {
             if kind == Kind::GimletTls && sessions > MAX_TUNNELLED {

@@ -17,6 +17,9 @@ pub(in crate::bench) struct Args {
     /// Only this part; may be repeated
     #[arg(long = "part", value_name = "PART")]
     parts: Vec<Part>,
+    /// Forward so many sessions only, instead of 1, 10 and 1,000; may be repeated
+    #[arg(long = "sessions", value_name = "COUNT")]
+    sessions: Vec<usize>,
     /// Idle peers at most, instead of 20,000 (with --quick: 1,000)
     #[arg(long)]
     peers: Option<usize>,
@@ -33,10 +36,15 @@ enum Part {
     Crowd,
 }
 
+/// Sessions that are forwarded: one alone, some, a crowd.
+const SESSIONS: [usize; 3] = [1, 10, 1000];
+
 /// How much of everything.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub(super) rounds: usize,
+    /// Sessions at once that are forwarded, one setting after the other.
+    pub(super) sessions: Vec<usize>,
     /// Seconds of one flood.
     pub(super) flood_s: f64,
     /// Rounds of a flooder among neighbours, and seconds of each.
@@ -55,6 +63,7 @@ impl Plan {
         let mut plan = match quick {
             true => Self {
                 rounds: 2,
+                sessions: SESSIONS.to_vec(),
                 flood_s: 0.3,
                 fair_rounds: 2,
                 fair_s: 0.5,
@@ -64,6 +73,7 @@ impl Plan {
             },
             false => Self {
                 rounds: 5,
+                sessions: SESSIONS.to_vec(),
                 flood_s: 0.8,
                 fair_rounds: 5,
                 fair_s: 1.0,
@@ -82,7 +92,10 @@ impl Plan {
 
 /// Measures; whether all targets were met.
 pub(in crate::bench) fn run(args: &Args, quick: bool) -> anyhow::Result<bool> {
-    let plan = Plan::new(quick, args.peers);
+    let mut plan = Plan::new(quick, args.peers);
+    if !args.sessions.is_empty() {
+        plan.sessions = args.sessions.clone();
+    }
     let wanted = |part| args.parts.is_empty() || args.parts.contains(&part);
     let folder = workspace::target().join("bench");
     std::fs::create_dir_all(&folder)
