@@ -1,0 +1,162 @@
+//! A flow of ours beside one with CUBIC, over many lines: neither is to take more than three quarters.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use gimlet_tests::{Controllers, Line};
+use quinn::congestion::CubicConfig;
+
+use super::shared::together;
+use super::{Wanted, controllers};
+
+/// Rates, Mbit/s.
+const RATES: [u64; 3] = [10, 20, 100];
+
+/// Round trips of an idle line, ms.
+const RTTS: [u64; 3] = [20, 100, 200];
+
+/// Queues, halves of what the line itself holds.
+const HALVES: [u64; 3] = [1, 2, 4];
+
+/// Head starts of the flow that begins, ms. Nothing else is left to chance on these lines.
+const HEAD_STARTS: [u64; 3] = [3_000, 5_000, 8_300];
+
+/// One line of the table.
+#[derive(Debug, Clone, Copy)]
+struct Cell {
+    mbit: u64,
+    rtt_ms: u64,
+    halves: u64,
+}
+
+impl Cell {
+    fn all() -> Vec<Self> {
+        let mut cells = Vec::new();
+        for mbit in RATES {
+            for rtt_ms in RTTS {
+                cells.extend(HALVES.map(|halves| Self {
+                    mbit,
+                    rtt_ms,
+                    halves,
+                }));
+            }
+        }
+        cells
+    }
+
+    fn line(self) -> Line {
+        let rate = self.mbit * 1_000_000;
+        let product = rate / 8 * self.rtt_ms / 1_000;
+        Line {
+            rate: Some(rate),
+            queue: (product * self.halves / 2) as usize,
+            rtt: Duration::from_millis(self.rtt_ms),
+            ..Line::common()
+        }
+    }
+
+    fn name(self) -> String {
+        let products = self.halves as f64 / 2.0;
+        format!("grid, {} Mbit/s, {} ms, {products}", self.mbit, self.rtt_ms)
+    }
+}
+
+/// Shares in percent, one for each head start.
+#[derive(Debug, Clone, Copy)]
+struct Shares {
+    begun_first: [f64; 3],
+    begun_second: [f64; 3],
+    /// Least of both flows together, of the line's rate.
+    used: f64,
+}
+
+fn play(cell: Cell, ours: &Controllers) -> Shares {
+    let line = cell.line();
+    let cubic: Controllers = Arc::new(CubicConfig::default());
+    let mut used = f64::INFINITY;
+    let mut share = |first: &Controllers, second: &Controllers, ms| {
+        let head_start = Duration::from_millis(ms);
+        let seen = together(&line, first.clone(), second.clone(), head_start);
+        used = used.min(seen.goodput * 8.0 / cell.mbit as f64);
+        seen.first * 100.0
+    };
+    let begun_first = HEAD_STARTS.map(|ms| share(ours, &cubic, ms));
+    let begun_second = HEAD_STARTS.map(|ms| 100.0 - share(&cubic, ours, ms));
+    Shares {
+        begun_first,
+        begun_second,
+        used,
+    }
+}
+
+/// Prints the table, and how far shares go from a half.
+pub(super) fn print(wanted: &Wanted) {
+    for (name, ours) in controllers() {
+        let is_wanted = |cell: &Cell| wanted.includes(&cell.name(), name);
+        let cells: Vec<_> = Cell::all().into_iter().filter(is_wanted).collect();
+        if !cells.is_empty() {
+            print_of(name, &ours, &cells);
+        }
+    }
+}
+
+fn print_of(name: &str, ours: &Controllers, cells: &[Cell]) {
+    println!(
+        "\n| grid | of {name} beside CUBIC, begun first, % | begun second | both, of the line, % |"
+    );
+    println!("| --- | --- | --- | --- |");
+    let (mut least, mut most) = (100.0_f64, 0.0_f64);
+    in_order(
+        cells,
+        |&cell| (cell, play(cell, ours)),
+        |(cell, shares)| {
+            let text = |shares: [f64; 3]| shares.map(|share| format!("{share:.0}")).join(", ");
+            for share in shares.begun_first.into_iter().chain(shares.begun_second) {
+                (least, most) = (least.min(share), most.max(share));
+            }
+            println!(
+                "| {} | {} | {} | {:.0} |",
+                cell.name(),
+                text(shares.begun_first),
+                text(shares.begun_second),
+                shares.used * 100.0
+            );
+        },
+    );
+    println!("\nLeast {least:.0} %, most {most:.0} %.");
+}
+
+/// Does `work` for all items on all cores, and shows what came of it in their order.
+fn in_order<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync, mut show: impl FnMut(R)) {
+    let (next, (tx, rx)) = (AtomicUsize::new(0), mpsc::channel());
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            let (tx, next, work) = (tx.clone(), &next, &work);
+            scope.spawn(move || {
+                while let Some((nth, item)) = take(next, items) {
+                    // Nobody listens only when showing has panicked.
+                    let _ = tx.send((nth, work(item)));
+                }
+            });
+        }
+        drop(tx);
+        let mut waiting = std::collections::BTreeMap::new();
+        let mut shown = 0;
+        for (nth, result) in rx {
+            waiting.insert(nth, result);
+            while let Some(result) = waiting.remove(&shown) {
+                show(result);
+                shown += 1;
+            }
+        }
+    });
+}
+
+fn take<'a, T>(next: &AtomicUsize, items: &'a [T]) -> Option<(usize, &'a T)> {
+    let nth = next.fetch_add(1, Ordering::Relaxed);
+    items.get(nth).map(|item| (nth, item))
+}
