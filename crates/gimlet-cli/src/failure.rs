@@ -33,6 +33,7 @@ impl Failure {
         let status = match &error {
             ConnectError::NotSignedIn(sign_in) => sign_in_status(sign_in),
             ConnectError::Offline
+            | ConnectError::NotHere
             | ConnectError::Unanswered
             | ConnectError::TimedOut
             | ConnectError::Lost { .. } => Status::Unreachable,
@@ -67,6 +68,7 @@ pub(crate) fn stage_and_reason(error: &ConnectError) -> (&'static str, &'static 
     match error {
         ConnectError::NotSignedIn(_) => ("sign-in", "not-signed-in"),
         ConnectError::Offline => ("introduction", "offline"),
+        ConnectError::NotHere => ("network", "not-here"),
         ConnectError::Declined => ("introduction", "declined"),
         ConnectError::Unanswered => ("introduction", "unanswered"),
         ConnectError::Busy => ("introduction", "busy"),

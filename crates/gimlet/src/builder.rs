@@ -17,7 +17,7 @@ use quinn::TokioRuntime;
 use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::control::{self, Control, ControlConfig};
-use crate::endpoint::{Endpoint, Shared};
+use crate::endpoint::{Endpoint, Farewells, Shared};
 use crate::engine::Engine;
 use crate::error::BindError;
 use crate::incoming;
@@ -229,6 +229,7 @@ impl Builder {
             events: broadcast::Sender::new(MAX_EVENTS),
             peers: RwLock::new(HashMap::new()),
             addrs: AtomicU64::new(1),
+            farewells: Farewells::default(),
         });
         let servers = control::group(&self.servers);
         let config = ControlConfig {

@@ -303,6 +303,12 @@ impl Drop for Inner {
 
 async fn announce_end(shared: Arc<Shared>, peer: Arc<Peer>, quic: quinn::Connection) {
     let reason = quic.closed().await;
+    if reason == ConnectionError::LocallyClosed {
+        let path = peer.path.borrow().rtt;
+        // QUIC's own estimate still remembers the path before.
+        let rtt = quic.rtt();
+        shared.farewells.said(path.map_or(rtt, |path| path.min(rtt)));
+    }
     peer.remove_connection(&quic);
     shared.announce(EndpointEvent::Closed {
         peer: peer.id,

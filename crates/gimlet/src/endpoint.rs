@@ -23,9 +23,11 @@ use tokio::sync::{Mutex, broadcast, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 mod lan;
+mod leaving;
 mod numbers;
 mod resolve;
 
+pub(crate) use leaving::{Farewells, farewell_time};
 pub use numbers::HeldNumber;
 
 use crate::builder::Builder;
@@ -60,9 +62,6 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long [`Endpoint::servers`] waits: a measurement's time, and a slow name server's.
 const MEASURE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long [`Endpoint::close`] waits for goodbyes to be heard.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-
 /// What every task of an endpoint knows.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -94,6 +93,8 @@ pub(crate) struct Shared {
     pub(crate) events: broadcast::Sender<EndpointEvent>,
     pub(crate) peers: RwLock<HashMap<VirtualAddr, Arc<Peer>>>,
     pub(crate) addrs: AtomicU64,
+    /// Connections that we have closed.
+    pub(crate) farewells: Farewells,
 }
 
 impl Shared {
@@ -383,7 +384,8 @@ impl Endpoint {
     }
 
     /// Connects to a peer for one application protocol. Resolves as soon as application data can be
-    /// sent, usually over the relay; the direct path follows by itself.
+    /// sent, usually over the relay; the direct path follows by itself. A peer that was
+    /// [found on this network](Self::set_nearby) is dialled there first.
     ///
     /// # Errors
     ///
@@ -392,6 +394,7 @@ impl Endpoint {
     /// - [`ConnectError::NotSignedIn`], [`ConnectError::Busy`], [`ConnectError::Rejected`]: between us
     ///   and the server.
     /// - [`ConnectError::WrongKey`]: somebody else answered; do not go on.
+    /// - [`ConnectError::NotHere`]: there is no server, and the peer is not on this network.
     /// - [`ConnectError::TimedOut`], [`ConnectError::Lost`]: neither path carried the handshake.
     /// - [`ConnectError::Myself`]: the caller's mistake.
     ///
@@ -405,6 +408,9 @@ impl Endpoint {
         let shared = &self.inner.shared;
         if peer == shared.id {
             return Err(ConnectError::Myself);
+        }
+        if let Some(connection) = self.connect_nearby(peer, alpn).await? {
+            return Ok(connection);
         }
         self.online().await?;
         let dialled_at = Instant::now();
@@ -479,39 +485,6 @@ impl Endpoint {
     /// Gives the lease back: others see this peer leave at once. Connections stay.
     pub async fn sign_out(&self) {
         self.inner.control.sign_out().await;
-    }
-
-    /// Signs out and closes every connection; waits up to a second for the goodbyes to be heard.
-    pub async fn close(&self) {
-        // Peers that do not hear it time out.
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.goodbye()).await;
-        self.inner.shared.quic.close(0u8.into(), b"closed");
-        if let Some(lan) = &self.inner.shared.lan {
-            // Peers that do not hear it time out.
-            let _ = tokio::time::timeout(CLOSE_TIMEOUT, lan.close()).await;
-        }
-    }
-
-    async fn goodbye(&self) {
-        let (done, said) = oneshot::channel();
-        // An error, here and below, means that the engine is gone already.
-        let _ = self.inner.commands.send(Command::Stop { done }).await;
-        let _ = said.await;
-        let mut mapping = self.inner.shared.port_mapping.subscribe();
-        tokio::join!(
-            async {
-                self.sign_out().await;
-                self.inner.shared.quic.wait_idle().await;
-            },
-            // The guard is let go at once, so that the future can be sent to another thread.
-            async {
-                drop(
-                    mapping
-                        .wait_for(|mapping| *mapping == PortMapping::Off)
-                        .await,
-                )
-            },
-        );
     }
 }
 

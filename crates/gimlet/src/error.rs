@@ -169,6 +169,9 @@ pub enum ConnectError {
     /// The other side is not signed in.
     #[error("the peer is not signed in; ask it to run `gimlet up` with the same server")]
     Offline,
+    /// There is no server to ask, and the other side is not on this network.
+    #[error("the peer is not on this network")]
+    NotHere,
     /// The other side does not want us.
     #[error("the peer declined; ask it to accept you (`gimlet up --accept all`, or --known)")]
     Declined,

@@ -27,6 +27,10 @@ use crate::incoming::{self, BUSY};
 use crate::peer::{Path, PathKind, Peer, Phase};
 use crate::policy::{AcceptPolicy, Request};
 
+mod nearby;
+
+use nearby::Nearby;
+
 /// Handshakes of strangers at once: each costs some milliseconds of one core.
 const MAX_HANDSHAKES: usize = 64;
 
@@ -50,6 +54,8 @@ const DECLINED: u32 = 3;
 pub(crate) struct Lan {
     quic: quinn::Endpoint,
     port: u16,
+    /// Who was found there.
+    pub(crate) nearby: Nearby,
 }
 
 /// Why [`Endpoint::connect_at`](crate::Endpoint::connect_at) failed.
@@ -84,7 +90,11 @@ impl Lan {
             socket,
             Arc::new(TokioRuntime),
         )?;
-        Ok(Self { quic, port })
+        Ok(Self {
+            quic,
+            port,
+            nearby: Nearby::default(),
+        })
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -92,9 +102,8 @@ impl Lan {
     }
 
     /// Says goodbye on all connections.
-    pub(crate) async fn close(&self) {
+    pub(crate) fn close(&self) {
         self.quic.close(0u8.into(), b"closed");
-        self.quic.wait_idle().await;
     }
 }
 

@@ -20,6 +20,7 @@ use super::climb::{Action, Climb};
 use super::dial::{Dialled, OpenTunnel};
 use super::link::{End, Task, dismissed, sleep_until};
 use super::{ControlEvent, Outgoing, StunAnswer};
+use crate::endpoint::farewell_time;
 use crate::error::SignInError;
 use crate::event::{SignedIn, Transport};
 
@@ -42,8 +43,8 @@ const PROBE_PATIENCE: (Duration, Duration) =
 /// within three seconds all the same.
 const DOUBT_PATIENCE: Duration = Duration::from_millis(400);
 
-/// How long a goodbye may take to be heard.
-const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long the reason for an end may take to come after it.
+const REASON_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Requests awaiting their answer. More than any program has at once; the oldest callers time out.
 const MAX_PENDING: usize = 1024;
@@ -123,6 +124,8 @@ impl Task {
             Err(end) => end,
         };
         connection.close(0u8.into(), b"");
+        // The way to the server goes with us: its end leaves before.
+        tokio::task::yield_now().await;
         end
     }
 }
@@ -421,6 +424,7 @@ impl Session<'_> {
     }
 
     async fn goodbye(&mut self) -> End {
+        let patience = farewell_time(self.control.connection.rtt());
         let farewell = async {
             // What was said before the goodbye comes before it.
             while let Ok(outgoing) = self.task.outgoing.try_recv() {
@@ -433,15 +437,15 @@ impl Session<'_> {
                 let _ = self.send.stopped().await;
             }
         };
-        // Nobody waits longer for a server that has gone.
-        let _ = tokio::time::timeout(GOODBYE_TIMEOUT, farewell).await;
+        // What is lost is said by the end of the connection, right after.
+        let _ = tokio::time::timeout(patience, farewell).await;
         End::SignedOut
     }
 
     /// Why the stream ended: the server closes the connection right after.
     async fn closed_reason(&self) -> SignInError {
         let closed = self.control.connection.closed();
-        match tokio::time::timeout(GOODBYE_TIMEOUT, closed).await {
+        match tokio::time::timeout(REASON_TIMEOUT, closed).await {
             Ok(error) => lost(error),
             Err(_) => SignInError::Lost {
                 detail: "the server ended the stream".to_owned(),

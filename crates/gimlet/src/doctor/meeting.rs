@@ -149,7 +149,7 @@ pub(super) fn failed(
     use IntroductionFact as I;
     let introduced = I::Accepted { ms: None };
     match error {
-        ConnectError::Offline => (I::Offline, None, None),
+        ConnectError::Offline | ConnectError::NotHere => (I::Offline, None, None),
         ConnectError::Declined => (I::Declined, None, None),
         ConnectError::Unanswered => (I::Unanswered, None, None),
         ConnectError::Busy => (I::Busy, None, None),

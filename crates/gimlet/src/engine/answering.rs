@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use gimlet_net::virtual_addr::VirtualAddr;
 use gimlet_proto::candidate::MAX_CANDIDATES;
+use gimlet_proto::id::PeerId;
 use gimlet_proto::message::{
     Accept, CloseSession, Introduction, RefuseReason, Refused, Throttled, ToPeer, ToServer,
 };
@@ -131,6 +132,21 @@ impl Engine {
         }
     }
 
+    /// Whether a key may have one more session with us. What its programs have ended makes room: a script
+    /// that dials again and again leaves as many behind, each kept for a while in case it goes on.
+    fn has_room_for(&mut self, id: PeerId) -> bool {
+        let of_peer = self.entries.iter().filter(|(_, one)| one.peer.id == id);
+        if of_peer.clone().count() < MAX_PER_PEER {
+            return true;
+        }
+        let ended = of_peer.filter(|(_, one)| one.session.leg.is_gone() && !one.peer.is_in_use());
+        let oldest = ended.map(|(&addr, _)| addr).min();
+        oldest.is_some_and(|addr| {
+            self.forget(addr);
+            true
+        })
+    }
+
     pub(super) fn decided(&mut self, server: ServerId, introduction: Introduction, accepted: bool) {
         let (id, session) = (introduction.peer, introduction.session);
         if !accepted {
@@ -245,8 +261,7 @@ impl Engine {
                 .is_some_and(|entry| entry.session.is_dialling())
         });
         let Some(addr) = dialling else {
-            let of_peer = self.entries.values().filter(|entry| entry.peer.id == id);
-            if of_peer.count() >= MAX_PER_PEER {
+            if !self.has_room_for(id) {
                 return None;
             }
             return self.add_entry(id, Role::Controlled, session);

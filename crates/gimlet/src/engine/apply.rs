@@ -1,11 +1,12 @@
 //! Carries out what a session's machines decide.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use gimlet_net::path::Target;
 use gimlet_net::virtual_addr::VirtualAddr;
 use gimlet_proto::message::{PathKind, PathReport, ToServer};
-use gimlet_proto::traversal::{Event, Role, Route};
+use gimlet_proto::traversal::{Event, Role, Route, SocketId};
 
 use super::session::Introduction;
 use super::{CHECKS, Engine, now};
@@ -113,6 +114,24 @@ impl Engine {
         }
     }
 
+    /// An address is proven to be a session's while it still belongs to another. Of the same peer's, the
+    /// older one is over: its program was started anew and has the port that the one before had. Of
+    /// another's, it is over if nobody uses it.
+    fn supersede(&mut self, socket: SocketId, remote: SocketAddr, by: VirtualAddr) -> bool {
+        let owner = self.shared.socket.link_at(socket, remote);
+        let Some((owner, old)) = owner.and_then(|owner| Some((owner, self.entries.get(&owner)?)))
+        else {
+            return false;
+        };
+        let same_peer = (self.entries.get(&by)).is_some_and(|new| new.peer.id == old.peer.id);
+        if owner >= by || old.peer.is_in_use() && !same_peer {
+            return false;
+        }
+        old.peer.close_connections();
+        self.forget(owner);
+        true
+    }
+
     fn apply(&mut self, addr: VirtualAddr, event: Event, now: Instant) {
         let Some(event) = self.apply_search(addr, event, now) else {
             return;
@@ -123,7 +142,10 @@ impl Engine {
         let peer = entry.peer.clone();
         match event {
             Event::Allowed { socket, remote } => {
-                let allowed = self.shared.socket.allow(socket, remote, &peer.link);
+                let mut allowed = self.shared.socket.allow(socket, remote, &peer.link);
+                if !allowed && self.supersede(socket, remote, addr) {
+                    allowed = self.shared.socket.allow(socket, remote, &peer.link);
+                }
                 tracing::debug!(peer = %peer.id.short(), %remote, allowed, "address proven");
             }
             Event::Disallowed { socket, remote } => {

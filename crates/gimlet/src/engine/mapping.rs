@@ -85,6 +85,7 @@ impl Engine {
     /// Gives the port back, beside the goodbyes.
     pub(super) fn release_port(&mut self) {
         let Some(map) = self.port_map.take() else {
+            self.shared.port_mapping.send_replace(PortMapping::Off);
             return;
         };
         let shared = self.shared.clone();
