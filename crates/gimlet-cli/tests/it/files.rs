@@ -1,5 +1,8 @@
 //! `send` and `recv` as processes: what they print, what they leave, and what a SIGKILL costs.
 
+#[cfg(target_os = "linux")]
+mod trouble;
+
 use std::fs;
 use std::path::PathBuf;
 
