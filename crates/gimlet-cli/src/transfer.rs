@@ -144,6 +144,7 @@ pub(crate) async fn persist(
             // It has come meanwhile, where this dial may not lead to it.
             () = tidings.next(), if lost.is_some() => continue,
         };
+        let mut is_back = false;
         let why = match dialled {
             Ok(connection) => {
                 context.remember(peer, found.peer);
@@ -152,6 +153,7 @@ pub(crate) async fn persist(
                 let ended = tokio::select! {
                     ended = &mut transfer => ended,
                     () = tidings.missed(&connection) => {
+                        is_back = true;
                         // It ends at that as with any other loss.
                         connection.close(files::GONE, b"started anew");
                         transfer.await
@@ -160,6 +162,7 @@ pub(crate) async fn persist(
                 match ended {
                     Ended::Done(summary) => return status(&summary),
                     Ended::Failed { failure, .. } => return Err(failure),
+                    Ended::Interrupted(_) if is_back => "it was started anew".to_owned(),
                     Ended::Interrupted(why) => {
                         connection.close(files::GONE, b"interrupted");
                         why
@@ -185,9 +188,11 @@ pub(crate) async fn persist(
             let hint = "the same command goes on where this ended";
             return Err(Failure::new(Status::Unreachable, error).hint(hint));
         }
-        tokio::select! {
-            () = tokio::time::sleep(PAUSE) => (),
-            () = tidings.next() => (),
+        if !is_back {
+            tokio::select! {
+                () = tokio::time::sleep(PAUSE) => (),
+                () = tidings.next() => (),
+            }
         }
     }
 }

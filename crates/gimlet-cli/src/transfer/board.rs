@@ -81,7 +81,7 @@ impl Board {
         state.line.clear();
         match news {
             News::File { .. } | News::Done { .. } => self.output.print(news)?,
-            News::Progress { .. } if !self.output.is_json() => (),
+            News::Began { .. } | News::Progress { .. } if !self.output.is_json() => (),
             _ if self.output.is_json() => self.output.print(news)?,
             _ => self.output.note(news),
         }

@@ -9,8 +9,9 @@ use std::time::Duration;
 use gimlet::{Connection, Endpoint, PeerId, Watching};
 
 /// How long a peer that has come anew may take to send something on a connection from before, besides
-/// three round trips: both sides say something every second, and each acknowledges that.
-const ANSWER_TIMEOUT: Duration = Duration::from_millis(1500);
+/// three round trips: both sides say something every second, and each acknowledges that. Who is given up
+/// by mistake is dialled again at once.
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(1200);
 
 /// What servers tell of a peer.
 pub(super) struct Tidings(Option<Watching>);

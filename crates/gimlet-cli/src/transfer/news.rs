@@ -28,6 +28,8 @@ pub(crate) enum News {
         files: u32,
         bytes: u64,
     },
+    /// It is known what is there already, and data flows; for programs only.
+    Began { peer: String, resumed_bytes: u64 },
     /// How far it is; for programs only.
     Progress {
         peer: String,
@@ -98,6 +100,10 @@ impl News {
         let peer = peer.to_owned();
         Some(match event {
             Event::Offered { files, bytes } => Self::Offered { peer, files, bytes },
+            Event::Began { resumed } => Self::Began {
+                peer,
+                resumed_bytes: resumed,
+            },
             Event::Finished(file) => Self::file(peer, file),
             Event::Skipped { name, why } => Self::Skipped {
                 peer,
@@ -171,6 +177,9 @@ impl fmt::Display for News {
             Self::Connected { label, path, .. } => write!(f, "{label} connected, {path}."),
             Self::Offered { files, bytes, .. } => {
                 write!(f, "{}, {}.", plural(*files, "file"), size(*bytes))
+            }
+            Self::Began { resumed_bytes, .. } => {
+                write!(f, "{} of it there before.", size(*resumed_bytes))
             }
             Self::Progress { bytes, total, .. } => {
                 write!(f, "{} of {}", size(*bytes), size(*total))
