@@ -8,6 +8,7 @@
 mod acts;
 mod host;
 mod ordeal;
+mod tally;
 mod wire;
 
 use serde::Serialize;
@@ -107,19 +108,14 @@ pub(crate) struct Carried {
     pub(crate) seed: u64,
     /// Bytes of the file that were sent twice.
     pub(crate) twice: Option<u64>,
+    /// The most of them that one interruption cost.
+    pub(crate) most: Option<u64>,
     /// Of all bytes sent, those that went over the server.
     pub(crate) relayed_share: Option<f64>,
     /// The longest time without a byte.
     pub(crate) pause_ms: Option<u64>,
     pub(crate) elapsed_ms: u64,
     pub(crate) failure: Option<String>,
-}
-
-impl Carried {
-    /// Bytes sent twice for each interruption.
-    pub(crate) fn twice_each(&self) -> Option<u64> {
-        Some(self.twice? / u64::from(self.kills + self.moves).max(1))
-    }
 }
 
 /// Runs every way once without interruptions and once with, in a network of its own.
@@ -137,11 +133,11 @@ pub(crate) async fn run(
     let mut server = crew.serve(Part::Files, place, ip, None).await?;
     let mut calm = Calm::default();
     for way in [Way::Direct, Way::Relayed, Way::Moved] {
-        let mut ordeals = vec![Ordeal::under(way, extent)];
-        if way != Way::Moved {
-            ordeals.insert(0, Ordeal::calm(way, extent));
-        }
-        for ordeal in ordeals {
+        let easy = match way {
+            Way::Direct | Way::Relayed => Ordeal::calm(way, extent),
+            Way::Moved => Ordeal::moved(extent),
+        };
+        for ordeal in [easy, Ordeal::under(way, extent)] {
             let folder = crew.folder(Part::Files, run, &ordeal.name())?;
             let passed = ordeal::pass(crew, &topology, &server.address, &folder, ordeal).await;
             report.carried(&calm.judge(ordeal, passed));
@@ -168,6 +164,7 @@ impl Calm {
             moves: 2 * ordeal.cuts,
             seed: ordeal.seed,
             twice: None,
+            most: None,
             relayed_share: None,
             pause_ms: None,
             elapsed_ms: 0,
@@ -204,11 +201,11 @@ impl Calm {
             return carried;
         };
         let ratio = direct + (relayed - direct) * share.clamp(0.0, 1.0);
-        let once = ordeal.bytes as f64;
-        let twice = (passed.sent as f64 / ratio - once).max(0.0) as u64;
-        carried.twice = Some(twice);
-        if let Some(each) = carried.twice_each().filter(|each| *each > COST) {
-            let failure = format!("an interruption cost {each} bytes, must be {COST} at most");
+        let cost = tally::cost(&passed.stretches, ordeal.bytes, passed.sent, ratio);
+        (carried.twice, carried.most) = (Some(cost.all), Some(cost.most));
+        if cost.most > COST {
+            let most = cost.most;
+            let failure = format!("an interruption cost {most} bytes, must be {COST} at most");
             carried.failure.get_or_insert(failure);
         }
         carried

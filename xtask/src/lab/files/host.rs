@@ -62,6 +62,13 @@ impl Host {
         Ok(self.child.try_wait()?)
     }
 
+    /// How often the process has said an event.
+    pub(super) fn count(&self, event: &str) -> usize {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = |object: &&Value| object["event"] == event;
+        said.iter().filter(of).count()
+    }
+
     /// What the process has said of an event last.
     pub(super) fn last(&self, event: &str) -> Option<Value> {
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use super::acts::{self, Act};
 use super::host::Host;
+use super::tally::Stretch;
 use super::wire::{self, Traffic};
 use super::{Extent, MIB, Way};
 use crate::gimlet::{Gimlet, Place};
@@ -15,8 +16,8 @@ use crate::lab::Crew;
 use crate::lab::topology::{Side, Topology};
 use crate::payload;
 
-/// Between two looks at how much was sent: half a mebibyte at the link's speed.
-const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+/// Between two looks at how much was sent: a seventh of a mebibyte at the link's speed.
+const LOOK_INTERVAL: Duration = Duration::from_millis(3);
 
 /// How long a transfer may take, besides a second for each of its mebibytes.
 const END_TIMEOUT: Duration = Duration::from_secs(120);
@@ -44,6 +45,8 @@ pub(super) struct Passed {
     pub(super) sent: u64,
     /// Bytes that the server has received.
     pub(super) relayed: u64,
+    /// From the first beginning on.
+    pub(super) stretches: Vec<Stretch>,
     /// The longest time without a byte of the file.
     pub(super) pause: Duration,
     pub(super) took: Duration,
@@ -58,6 +61,15 @@ impl Ordeal {
             kills: 0,
             cuts: 0,
             seed: extent.seed,
+        }
+    }
+
+    /// The direct path is taken away and given back, and nobody is killed.
+    pub(super) fn moved(extent: Extent) -> Self {
+        Self {
+            kills: 0,
+            cuts: 1,
+            ..Self::calm(Way::Moved, extent)
         }
     }
 
@@ -81,9 +93,9 @@ impl Ordeal {
     }
 
     pub(super) fn name(self) -> String {
-        match self.is_calm() {
-            true => format!("{}-calm", self.way.name()),
-            false => self.way.name().to_owned(),
+        match self.kills {
+            0 => format!("{}-alive", self.way.name()),
+            _ => self.way.name().to_owned(),
         }
     }
 }
@@ -154,10 +166,13 @@ impl Scene<'_> {
         let deadline = started + END_TIMEOUT + Duration::from_secs(bytes / MIB);
         let (before, server_before) = self.traffic()?;
         let mut flow = Flow::new(started);
+        let mut begun = Begun::default();
         loop {
             let sent = self.traffic()?.0.sent - before.sent;
             flow.look(Instant::now(), sent);
+            begun.look(receiver, sent);
             if let Some((_, act)) = acts.next_if(|(at, _)| sent >= *at) {
+                begun.act(act);
                 self.act(act, sender, receiver).await?;
             }
             let ended = (sender.ended()?, receiver.ended()?);
@@ -177,6 +192,7 @@ impl Scene<'_> {
         Ok(Passed {
             sent: after.sent - before.sent,
             relayed: server_after.received - server_before.received,
+            stretches: begun.stretches,
             pause: flow.pause,
             took: started.elapsed(),
         })
@@ -248,6 +264,38 @@ impl Flow {
             self.pause = self.pause.max(now - self.moved_at);
             self.moved_at = now;
             self.sent = sent;
+        }
+    }
+}
+
+/// Notices when the receiver says what it has.
+#[derive(Default)]
+struct Begun {
+    stretches: Vec<Stretch>,
+    /// How often its process of the moment has said so.
+    times: usize,
+}
+
+impl Begun {
+    fn look(&mut self, receiver: &Host, sent: u64) {
+        let times = receiver.count("began");
+        if times > self.times {
+            self.times = times;
+            let began = receiver.last("began").unwrap_or_default();
+            self.stretches.push(Stretch {
+                had: began["resumed_bytes"].as_u64().unwrap_or(0),
+                sent,
+                acts: 0,
+            });
+        }
+    }
+
+    fn act(&mut self, act: Act) {
+        if act == Act::KillReceiver {
+            self.times = 0;
+        }
+        if let Some(stretch) = self.stretches.last_mut() {
+            stretch.acts += 1;
         }
     }
 }

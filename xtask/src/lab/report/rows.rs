@@ -45,23 +45,25 @@ pub(super) const MOVED_COLUMNS: [Column; 6] = [
 pub(super) const MOVED_TITLES: [&str; 6] =
     ["event", "both at", "back in", "at most", "verified", "took"];
 
-pub(super) const CARRIED_TITLES: [&str; 8] = [
+pub(super) const CARRIED_TITLES: [&str; 9] = [
     "file, went",
     "size",
     "kills",
     "moves",
     "relayed",
     "sent twice",
+    "at most",
     "pause",
     "took",
 ];
-pub(super) const CARRIED_COLUMNS: [Column; 8] = [
+pub(super) const CARRIED_COLUMNS: [Column; 9] = [
     text(12),
     number(9),
     number(6),
     number(6),
     number(8),
-    number(16),
+    number(11),
+    number(10),
     number(8),
     number(8),
 ];
@@ -136,13 +138,14 @@ pub(super) fn probed_cells(probed: &Probed) -> [(Style, String); 5] {
     [site, mapping, filtering, allocation, (DIM, took)]
 }
 
-pub(super) fn carried_cells(carried: &Carried) -> [(Style, String); 8] {
+pub(super) fn carried_cells(carried: &Carried) -> [(Style, String); 9] {
     let plain = Style::new();
     let style = if carried.failure.is_none() { GOOD } else { BAD };
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let seconds = |ms: u64| format!("{:.1} s", ms as f64 / 1000.0);
     let share = carried.relayed_share;
-    let twice = carried.twice_each();
+    let lost =
+        |bytes: Option<u64>| bytes.map_or("-".to_owned(), |bytes| format!("{:.2} MiB", mib(bytes)));
     [
         (plain, carried.way.name().to_owned()),
         (plain, format!("{:.0} MiB", mib(carried.bytes))),
@@ -152,10 +155,8 @@ pub(super) fn carried_cells(carried: &Carried) -> [(Style, String); 8] {
             plain,
             share.map_or("-".to_owned(), |share| format!("{:.0} %", share * 100.0)),
         ),
-        (
-            style,
-            twice.map_or("-".to_owned(), |each| format!("{:.2} MiB each", mib(each))),
-        ),
+        (plain, lost(carried.twice)),
+        (style, lost(carried.most)),
         (plain, carried.pause_ms.map_or("-".to_owned(), seconds)),
         (DIM, seconds(carried.elapsed_ms)),
     ]
