@@ -1,5 +1,6 @@
-//! `send` and `recv` as processes: what they print, what they leave, and what a SIGKILL costs.
+//! `send` and `recv` as processes: what they print, and what they leave.
 
+mod killed;
 #[cfg(target_os = "linux")]
 mod trouble;
 
@@ -184,56 +185,6 @@ fn what_cannot_be_sent_is_told_before_anybody_is_asked() {
         .assert()
         .code(3);
     pair.alice.run(&["send"]).assert().code(2);
-}
-
-/// Kills one side as soon as an eighth is there; the file arrives, and what had arrived is not sent again.
-#[track_caller]
-fn kill(pair: &Pair, kills_sender: bool, size: u64) {
-    let content = bytes(size as usize, 3);
-    let path = pair.write("large", &content);
-    let send = || {
-        let args = ["send", "--json", &path, "--to", "bob"];
-        Process::spawn(pair.alice.command(&args))
-    };
-    let (mut recv, mut sender) = (pair.recv(&[]), send());
-    let victim = if kills_sender { &mut sender } else { &mut recv };
-    let progress = victim.wait_json(|value| {
-        let bytes = value["bytes"].as_u64();
-        value["event"] == "progress" && bytes.is_some_and(|bytes| bytes >= size / 8)
-    });
-    let kept = progress["bytes"].as_u64().unwrap();
-    victim.kill();
-    match kills_sender {
-        true => sender = send(),
-        false => recv = pair.recv(&[]),
-    }
-    assert!(recv.wait_exit().success(), "{}", recv.seen().join("\n"));
-    assert!(sender.wait_exit().success(), "{}", sender.seen().join("\n"));
-    for process in [&recv, &sender] {
-        let said = printed(process);
-        let files = of_kind(&said, "file");
-        let file = files.last().unwrap();
-        assert_eq!(file["hash"], blake3::hash(&content).to_string());
-        let resumed = file["resumed_bytes"].as_u64().unwrap();
-        // At most two chunks of what had arrived come again.
-        assert!(resumed + 2 * MIB >= kept, "{resumed} of {kept}");
-    }
-    assert!(fs::read(pair.arrived("large")).unwrap() == content);
-    assert!(!pair.arrived(".gimlet-partial").exists());
-}
-
-/// Large enough that progress is told several times in a second on a fast machine.
-const LARGE: u64 = 300 * MIB;
-
-#[test]
-fn a_sender_that_is_killed_goes_on_where_it_was() {
-    kill(&Pair::new(), true, LARGE);
-}
-
-#[test]
-fn a_receiver_that_is_killed_goes_on_where_it_was() {
-    // The sender takes a while to miss it.
-    kill(&Pair::new(), false, LARGE);
 }
 
 #[test]
