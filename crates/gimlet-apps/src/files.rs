@@ -45,9 +45,11 @@
 //! # Bounds
 //!
 //! A manifest has at most [`MAX_ENTRIES`] entries and 64 MiB of names, a file at most [`MAX_FILE`]
-//! bytes. A sender has three large files open, a receiver eight. Either holds a few MiB of data, and a
-//! receiver some 50 bytes for each MiB of the large files under way.
+//! bytes. A sender has three large files open, a receiver eight. A receiver holds two MiB of data, and
+//! some 50 bytes for each MiB of the large files under way; a sender what is not acknowledged yet, which
+//! is some MiB on most lines and never more than a session's window (32 MiB).
 
+mod buffer;
 mod error;
 mod folder;
 mod hash;
@@ -55,6 +57,7 @@ mod install;
 mod journal;
 mod manifest;
 mod offer;
+mod packer;
 mod plan;
 mod reader;
 mod receive;
@@ -62,6 +65,7 @@ mod record;
 mod report;
 mod session;
 mod stage;
+mod staged;
 mod tree;
 mod walk;
 mod wire;

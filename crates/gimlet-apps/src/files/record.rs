@@ -10,17 +10,21 @@ pub(super) const HEADER: usize = 45;
 /// What a record says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Record {
-    /// A chunk of a file, followed by `len` bytes that have this digest.
-    Chunk {
-        entry: u32,
-        chunk: u32,
-        len: u32,
-        digest: Digest,
-    },
+    /// A chunk of a file, followed by its bytes.
+    Chunk(Chunk),
     /// All chunks that were asked for have come; this is the hash of the file.
     End { entry: u32, hash: Digest },
     /// No more comes of this file.
     Failed { entry: u32, why: Failure },
+}
+
+/// Which chunk it is: `len` bytes that have this digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Chunk {
+    pub(super) entry: u32,
+    pub(super) chunk: u32,
+    pub(super) len: u32,
+    pub(super) digest: Digest,
 }
 
 /// Why a file can't be sent.
@@ -40,12 +44,12 @@ pub(super) struct Malformed;
 impl Record {
     pub(super) fn encode(self) -> [u8; HEADER] {
         let (kind, entry, chunk, len, digest) = match self {
-            Self::Chunk {
+            Self::Chunk(Chunk {
                 entry,
                 chunk,
                 len,
                 digest,
-            } => (0, entry, chunk, len, digest),
+            }) => (0, entry, chunk, len, digest),
             Self::End { entry, hash } => (1, entry, 0, 0, hash),
             Self::Failed { entry, why } => {
                 let why = match why {
@@ -64,7 +68,7 @@ impl Record {
         bytes
     }
 
-    fn decode(bytes: &[u8; HEADER]) -> Result<Self, Malformed> {
+    pub(super) fn decode(bytes: &[u8; HEADER]) -> Result<Self, Malformed> {
         let number = |at: usize| {
             let [a, b, c, d] = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
             u32::from_be_bytes([a, b, c, d])
@@ -73,12 +77,12 @@ impl Record {
         let mut digest = [0; 32];
         digest.copy_from_slice(&bytes[13..]);
         match (bytes[0], chunk, len) {
-            (0, ..) => Ok(Self::Chunk {
+            (0, ..) => Ok(Self::Chunk(Chunk {
                 entry,
                 chunk,
                 len,
                 digest,
-            }),
+            })),
             (1, 0, 0) => Ok(Self::End {
                 entry,
                 hash: digest,
@@ -95,62 +99,20 @@ impl Record {
     }
 }
 
-/// A part of what came.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Piece<'a> {
-    Record(Record),
-    /// Some bytes of the chunk whose record came last.
-    Data(&'a [u8]),
-}
-
-/// Takes the bulk apart, however it is cut.
-#[derive(Debug)]
-pub(super) struct Decoder {
-    header: [u8; HEADER],
-    filled: usize,
-    /// Bytes that the chunk still has.
-    data: u32,
-}
-
-impl Decoder {
-    pub(super) fn new() -> Self {
-        Self {
-            header: [0; HEADER],
-            filled: 0,
-            data: 0,
-        }
+/// The next record and the bytes that follow it, all of which are in `input`; `None` when all is taken.
+pub(super) fn next<'a>(input: &mut &'a [u8]) -> Result<Option<(Record, &'a [u8])>, Malformed> {
+    if input.is_empty() {
+        return Ok(None);
     }
-
-    /// The next piece of `input`, which becomes what follows it; `None` when all is taken.
-    pub(super) fn next<'a>(
-        &mut self,
-        input: &mut &'a [u8],
-    ) -> Result<Option<Piece<'a>>, Malformed> {
-        if self.data > 0 {
-            let len = input.len().min(self.data as usize);
-            if len == 0 {
-                return Ok(None);
-            }
-            let (data, rest) = input.split_at(len);
-            *input = rest;
-            self.data -= u32::try_from(len).expect("no more than data, which is one");
-            return Ok(Some(Piece::Data(data)));
-        }
-        let len = input.len().min(HEADER - self.filled);
-        let (part, rest) = input.split_at(len);
-        *input = rest;
-        self.header[self.filled..self.filled + len].copy_from_slice(part);
-        self.filled += len;
-        if self.filled < HEADER {
-            return Ok(None);
-        }
-        self.filled = 0;
-        let record = Record::decode(&self.header)?;
-        if let Record::Chunk { len, .. } = record {
-            self.data = len;
-        }
-        Ok(Some(Piece::Record(record)))
-    }
+    let (header, rest) = input.split_first_chunk().ok_or(Malformed)?;
+    let record = Record::decode(header)?;
+    let len = match record {
+        Record::Chunk(chunk) => chunk.len as usize,
+        Record::End { .. } | Record::Failed { .. } => 0,
+    };
+    let (data, rest) = rest.split_at_checked(len).ok_or(Malformed)?;
+    *input = rest;
+    Ok(Some((record, data)))
 }
 
 #[cfg(test)]
@@ -158,12 +120,12 @@ mod tests {
     use super::*;
 
     const RECORDS: [Record; 4] = [
-        Record::Chunk {
+        Record::Chunk(Chunk {
             entry: 1,
             chunk: 2,
             len: 5,
             digest: [7; 32],
-        },
+        }),
         Record::End {
             entry: 0x0102_0304,
             hash: [8; 32],
@@ -172,12 +134,12 @@ mod tests {
             entry: 3,
             why: Failure::Unreadable,
         },
-        Record::Chunk {
+        Record::Chunk(Chunk {
             entry: 4,
             chunk: 0,
             len: 0,
             digest: [9; 32],
-        },
+        }),
     ];
 
     fn stream() -> Vec<u8> {
@@ -203,21 +165,22 @@ mod tests {
     }
 
     #[test]
-    fn records_come_out_the_same_however_the_stream_is_cut() {
+    fn records_are_read_with_what_follows_them() {
         let stream = stream();
-        for size in 1..stream.len() {
-            let mut decoder = Decoder::new();
-            let (mut records, mut data) = (Vec::new(), Vec::new());
-            for mut part in stream.chunks(size) {
-                while let Some(piece) = decoder.next(&mut part).unwrap() {
-                    match piece {
-                        Piece::Record(record) => records.push(record),
-                        Piece::Data(bytes) => data.extend_from_slice(bytes),
-                    }
-                }
-            }
-            assert_eq!(records, RECORDS, "{size}");
-            assert_eq!(data, b"hello");
+        let mut rest = &stream[..];
+        let mut read = Vec::new();
+        while let Some((record, data)) = next(&mut rest).unwrap() {
+            read.push((record, data));
+        }
+        let data: [&[u8]; 4] = [b"hello", b"", b"", b""];
+        assert!(read.into_iter().eq(RECORDS.into_iter().zip(data)));
+    }
+
+    #[test]
+    fn a_record_that_is_cut_off_is_refused() {
+        let stream = stream();
+        for len in [1, HEADER - 1, HEADER, HEADER + 4] {
+            assert_eq!(next(&mut &stream[..len]), Err(Malformed), "{len}");
         }
     }
 
@@ -227,7 +190,7 @@ mod tests {
         for (at, value) in [(0, 3), (8, 2), (12, 1), (44, 1)] {
             let mut bytes = base;
             bytes[at] = value;
-            assert_eq!(Decoder::new().next(&mut &bytes[..]), Err(Malformed), "{at}");
+            assert_eq!(next(&mut &bytes[..]), Err(Malformed), "{at}");
         }
     }
 }

@@ -1,22 +1,22 @@
-//! Has the system write large files to disk while they come, so that waiting for it at the end is
-//! short.
+//! Has the system write files to disk while they come, where they go through its cache, so that waiting
+//! for it at the end is short.
 
 use std::fs::File;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 /// Bytes after which the disk is told to begin: enough for it to be busy for a while.
-const INTERVAL: u32 = 64 << 20;
+const INTERVAL: usize = 64 << 20;
 
 /// A thread that waits for the disk, begun when there is something to wait for.
 #[derive(Debug, Default)]
 pub(super) struct Writeback {
     thread: Option<SyncSender<File>>,
-    since: u32,
+    since: usize,
 }
 
 impl Writeback {
     /// So much was written to a file.
-    pub(super) fn written(&mut self, file: &File, bytes: u32) {
+    pub(super) fn written(&mut self, file: &File, bytes: usize) {
         self.since += bytes;
         if self.since < INTERVAL {
             return;

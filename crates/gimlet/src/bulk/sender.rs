@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use quinn::{ConnectionError, SendStream, StoppedError, VarInt, WriteError};
 use tokio::io::AsyncWrite;
 
@@ -46,6 +47,25 @@ pub struct Sender {
 }
 
 impl Sender {
+    /// Writes all of `bytes` without copying them: they are shared until the peer has them.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError`]: the connection is over, or the peer stopped reading. Some may have been written.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: nobody knows then how much was written. Reset the bulk.
+    pub async fn write_bytes(&mut self, mut bytes: Bytes) -> Result<(), WriteError> {
+        while !bytes.is_empty() {
+            let part = bytes.split_to(bytes.len().min(self.turn.left as usize));
+            let len = part.len();
+            self.streams[self.turn.stripe].write_chunk(part).await?;
+            self.turn.advance(len, self.streams.len());
+        }
+        Ok(())
+    }
+
     /// Says that nothing follows.
     ///
     /// # Errors

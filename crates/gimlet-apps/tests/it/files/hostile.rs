@@ -256,6 +256,7 @@ async fn records_out_of_place_end_the_transfer() {
     in_time(async {
         let pair = Pair::new().await;
         let hash = *blake3::hash(b"12345").as_bytes();
+        let mib = bytes(1 << 20, 2);
         let end = |entry: u32| {
             let mut record = vec![1];
             record.extend(entry.to_be_bytes());
@@ -266,8 +267,8 @@ async fn records_out_of_place_end_the_transfer() {
             // Of no file, beyond the end, of another length.
             chunk(2, 0, 5, hash, b"12345"),
             chunk(u32::MAX, 0, 5, hash, b"12345"),
-            chunk(0, 3, 1 << 20, hash, b""),
-            chunk(0, u32::MAX, 1 << 20, hash, b""),
+            chunk(0, 3, 1 << 20, hash, &mib),
+            chunk(0, u32::MAX, 1 << 20, hash, &mib),
             chunk(0, 0, 1, hash, b"1"),
             chunk(0, 0, u32::MAX, hash, b"1"),
             chunk(1, 0, 6, hash, b"123456"),

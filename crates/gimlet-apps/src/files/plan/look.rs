@@ -1,0 +1,135 @@
+//! How an entry stands, by what is on disk: chunks are read again, and only what is right counts.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+
+use super::{Kept, Plan, State, complete};
+use crate::files::folder::{self, Folder};
+use crate::files::hash::{self, CHUNK, Digest};
+use crate::files::journal::{self, Known, Note, Place};
+use crate::files::manifest::Kind;
+use crate::files::report::{Event, Reporter, Restart};
+
+impl Plan {
+    /// How an entry stands; makes its folder where it is one.
+    pub(super) fn look(
+        &mut self,
+        number: u32,
+        known: &HashMap<Place, Known>,
+        resumes: bool,
+        reporter: &Reporter,
+    ) -> io::Result<State> {
+        let manifest = self.manifest.clone();
+        let Some(entry) = manifest.get(number) else {
+            return Ok(State::Nothing);
+        };
+        let root = self.roots.get(&manifest.root(number));
+        let standing = root.is_some_and(|root| root.standing);
+        match entry.kind {
+            Kind::Folder { mode, .. } if !standing => {
+                let parent = self.stage.tree.parent(&manifest, number)?;
+                if parent.make_folder(&entry.name, mode).is_err() {
+                    // An earlier offer had something else by that name.
+                    parent.remove(&entry.name)?;
+                    parent.make_folder(&entry.name, mode)?;
+                }
+                Ok(State::Nothing)
+            }
+            Kind::Folder { .. } | Kind::Link { .. } => Ok(State::Nothing),
+            Kind::File { size, .. } if standing => {
+                let folder = self.target.parent(&manifest, number)?;
+                let file = folder.file(&entry.name, false)?;
+                let digests = (0..hash::chunks(size))
+                    .map(|chunk| Ok((chunk, read(&file, size, chunk)?)))
+                    .collect::<io::Result<_>>()?;
+                Ok(State::Kept(Box::new(Kept {
+                    digests,
+                    standing: true,
+                })))
+            }
+            Kind::File {
+                mode,
+                modified,
+                size,
+            } => {
+                let (place, version) = journal::identify(&manifest, number);
+                let parent = self.stage.tree.parent(&manifest, number)?;
+                let known = known.get(&place);
+                let kept = match known {
+                    Some(known) if known.version == version => {
+                        verify(parent, &entry.name, size, known)
+                    }
+                    Some(_) | None => None,
+                };
+                let Some((file, digests)) = kept else {
+                    if known.is_some_and(|known| known.version != version) {
+                        let name = manifest.path(number).to_string_lossy().into_owned();
+                        let why = Restart::Changed;
+                        reporter.tell(Event::Restarted { name, why });
+                    }
+                    if known.is_some() {
+                        self.journal.note(place, version, Note::Anew);
+                    }
+                    if resumes {
+                        parent.remove(&entry.name)?;
+                    }
+                    return Ok(State::Wanted);
+                };
+                let hash = complete(size, &digests);
+                let confirmed = known.and_then(|known| known.hash);
+                Ok(match hash {
+                    // The record of a single chunk is that of the sender's hash.
+                    Some(hash) if digests.len() == 1 || confirmed == Some(hash) => {
+                        folder::finish_file(&file, mode, modified)?;
+                        State::Done(Box::new(hash))
+                    }
+                    Some(_) | None => State::Kept(Box::new(Kept {
+                        digests,
+                        standing: false,
+                    })),
+                })
+            }
+        }
+    }
+}
+
+/// The chunks of a staged file that are what the journal says.
+fn verify(
+    parent: &Folder,
+    name: &[u8],
+    size: u64,
+    known: &Known,
+) -> Option<(File, BTreeMap<u32, Digest>)> {
+    // One that is complete may be for reading only by now.
+    let file = parent
+        .file(name, true)
+        .or_else(|_| parent.file(name, false))
+        .ok()?;
+    let is_there = |chunk: u32, digest: &Digest| {
+        chunk < hash::chunks(size) && read(&file, size, chunk).is_ok_and(|read| read == *digest)
+    };
+    let digests: BTreeMap<u32, Digest> = (known.digests.iter())
+        .filter(|(chunk, digest)| is_there(**chunk, digest))
+        .map(|(chunk, digest)| (*chunk, *digest))
+        .collect();
+    (!digests.is_empty()).then_some((file, digests))
+}
+
+fn read(file: &File, size: u64, chunk: u32) -> io::Result<Digest> {
+    let mut hasher = hash::ChunkHasher::new(size, chunk);
+    let mut left = hash::chunk_len(size, chunk);
+    let mut at = hash::offset(chunk);
+    // Smaller than a chunk, so that it stays in the processor's cache.
+    let mut buffer = vec![0; (CHUNK >> 3).min(left) as usize];
+    while left > 0 {
+        let part = left.min(CHUNK >> 3);
+        let buffer = &mut buffer[..part as usize];
+        file.read_exact_at(buffer, at)?;
+        hasher.update(buffer);
+        at += u64::from(part);
+        left -= part;
+    }
+    Ok(hasher.finish())
+}
