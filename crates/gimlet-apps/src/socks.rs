@@ -57,17 +57,26 @@ async fn serve(mut stream: TcpStream, from: String, link: Link) {
         Ok(Err(error)) => return tracing::debug!(%error, "not a SOCKS5 client"),
         Err(_) => return,
     };
+    let peer = match link.known().await {
+        Ok(peer) => peer,
+        Err(error) => {
+            let reply = Reply::from(&FlowError::from(error));
+            // Who does not wait for the answer does not get it.
+            let _ = handshake::answer(&mut stream, reply, None).await;
+            return;
+        }
+    };
     match ask {
         Ask::Connect(destination) => {
             let goal = Goal::Destination(destination.clone());
-            let open = (link.announcer()).opened(link.peer(), goal, false, Some(from));
+            let open = (link.announcer()).opened(peer, goal, false, Some(from));
             let request = Request::StreamTo { destination };
             let (traffic, ended) = connect(stream, &link, &request).await;
             open.closed(traffic, ended);
         }
         Ask::Associate(hint) => {
             let goal = Goal::Destinations;
-            let open = (link.announcer()).opened(link.peer(), goal, true, Some(from));
+            let open = (link.announcer()).opened(peer, goal, true, Some(from));
             let mut traffic = Traffic::default();
             let ended = association::run(stream, hint, &link, &mut traffic).await;
             open.closed(traffic, ended);

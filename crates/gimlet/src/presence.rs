@@ -36,6 +36,8 @@ pub(crate) struct Tidings {
 #[derive(Debug, Clone)]
 pub struct Watching {
     tidings: watch::Receiver<Tidings>,
+    /// Of which the caller has heard.
+    arrivals: u64,
 }
 
 impl Watching {
@@ -55,6 +57,22 @@ impl Watching {
         Some(self.tidings.borrow_and_update().presence)
     }
 
+    /// Waits until the peer comes: after it was away, or as another process than before. That it is there
+    /// when watching begins is no news here. `false` once the endpoint is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn arrived(&mut self) -> bool {
+        let heard_of = self.arrivals;
+        let came = |tidings: &Tidings| tidings.arrivals > heard_of;
+        let Ok(arrivals) = self.tidings.wait_for(came).await.map(|now| now.arrivals) else {
+            return false;
+        };
+        self.arrivals = arrivals;
+        true
+    }
+
     /// Waits until the peer is known to be there; at once where it is. `false` once the endpoint is
     /// closed.
     ///
@@ -68,7 +86,8 @@ impl Watching {
 }
 
 impl Endpoint {
-    /// Whether a peer is signed in now, at any of our servers.
+    /// Whether a peer is there now: signed in at any of our servers, or
+    /// [found on this network](Self::set_nearby).
     ///
     /// # Errors
     ///
@@ -78,6 +97,12 @@ impl Endpoint {
     ///
     /// Cancel safe.
     pub async fn is_alive(&self, peer: PeerId) -> Result<bool, RequestError> {
+        if self.is_nearby(peer) {
+            return Ok(true);
+        }
+        if self.has_lan_alone() {
+            return Ok(false);
+        }
         match self.resolve(&peer.to_string()).await {
             Ok(resolved) => Ok(resolved.online),
             Err(ResolveError::Unknown { .. } | ResolveError::Ambiguous { .. }) => Ok(false),
@@ -104,8 +129,9 @@ impl Endpoint {
             .await
             .map_err(|_| gone())?
             .ok_or(RequestError::Busy)?;
+        let arrivals = tidings.borrow().arrivals;
         // What is known already is news to the caller.
         tidings.mark_changed();
-        Ok(Watching { tidings })
+        Ok(Watching { tidings, arrivals })
     }
 }

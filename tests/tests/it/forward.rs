@@ -1,57 +1,83 @@
 //! A service behind one NAT, used from behind another. The network between is simulated, in virtual
 //! time; the sockets of the service and of its user are the system's own.
 
+mod absence;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use gimlet::{Builder, Identity, ServerAddress};
 use gimlet_apps::Router;
-use gimlet_apps::forward::{self, Allow, Exposed, Link, Listening, Place};
+use gimlet_apps::forward::{self, Allow, Exposed, Link, Listening};
 use gimlet_server::Config;
 use gimlet_sim::{Allocation, Mapping, NatConfig, RouterKind};
-use gimlet_tests::{Peer, RunningServer, World, rtt_40ms};
+use gimlet_tests::{Peer, Place, RunningServer, World, rtt_40ms};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// A host with a service and a host that uses it, each behind a router.
 struct Sites {
-    _world: World,
-    _server: RunningServer,
-    _host: Peer,
+    world: World,
+    server: RunningServer,
+    host: Peer,
+    identity: Identity,
+    exposed: Arc<Exposed>,
+    /// Keeps its endpoint.
     _user: Peer,
     link: Link,
     service: TcpListener,
     listening: Listening,
 }
 
+/// A host that answers for what is exposed.
+async fn serve(
+    world: &World,
+    place: Place,
+    server: &ServerAddress,
+    identity: &Identity,
+    exposed: &Arc<Exposed>,
+) -> Peer {
+    let exposed = exposed.clone();
+    let router = Router::new().on(forward::ALPN, move |connection| {
+        exposed.clone().serve(connection)
+    });
+    let (alpns, identity) = (router.alpns(), identity.clone());
+    let configure = |builder: Builder| builder.alpns(alpns).identity(identity);
+    let host = world.peer(place, server, configure).await;
+    host.endpoint.online().await.unwrap();
+    let serving = host.endpoint.clone();
+    tokio::spawn(async move { router.serve(&serving).await });
+    host
+}
+
 impl Sites {
     async fn new(seed: u64, host: RouterKind, user: RouterKind) -> Self {
+        Self::with_server(seed, host, user, Config::on_loopback()).await
+    }
+
+    async fn with_server(seed: u64, host: RouterKind, user: RouterKind, config: Config) -> Self {
         let service = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let place = Place::Tcp(service.local_addr().unwrap().to_string());
+        let place = forward::Place::Tcp(service.local_addr().unwrap().to_string());
         let name: forward::ServiceName = "web".parse().unwrap();
         let exposed = Exposed::new().service(name.clone(), place, Allow::Everyone);
-        let exposed = Arc::new(exposed);
-        let router = Router::new().on(forward::ALPN, move |connection| {
-            exposed.clone().serve(connection)
-        });
+        let (exposed, identity) = (Arc::new(exposed), Identity::generate());
         let mut world = World::new(seed);
-        let server = world.server(rtt_40ms(), Config::on_loopback());
+        let server = world.server(rtt_40ms(), config);
         let (host, user) = (
             world.site(&[host], rtt_40ms()),
             world.site(&[user], rtt_40ms()),
         );
-        let alpns = router.alpns();
-        let host = world.peer(host, &server.address, |b| b.alpns(alpns)).await;
+        let host = serve(&world, host, &server.address, &identity, &exposed).await;
         let user = world.peer(user, &server.address, |b| b.alpns(vec![])).await;
-        host.endpoint.online().await.unwrap();
-        let serving = host.endpoint.clone();
-        tokio::spawn(async move { router.serve(&serving).await });
         let link = Link::new(user.endpoint.clone(), host.endpoint.peer_id());
         let local = "127.0.0.1:0".parse().unwrap();
         let listening = forward::listen(&link, &local, name).await.unwrap();
         Self {
-            _world: world,
-            _server: server,
-            _host: host,
+            world,
+            server,
+            host,
+            identity,
+            exposed,
             _user: user,
             link,
             service,
@@ -59,12 +85,17 @@ impl Sites {
         }
     }
 
-    /// A question through the forward, and its answer.
-    async fn ask(&self) {
-        let Place::Tcp(place) = self.listening.place() else {
+    /// A connection of a program.
+    async fn connect(&self) -> TcpStream {
+        let forward::Place::Tcp(place) = self.listening.place() else {
             panic!("not TCP");
         };
-        let mut user = TcpStream::connect(place).await.unwrap();
+        TcpStream::connect(place).await.unwrap()
+    }
+
+    /// A question through the forward, and its answer.
+    async fn ask(&self) {
+        let mut user = self.connect().await;
         let asking = async {
             user.write_all(b"GET /stream").await.unwrap();
             user.shutdown().await.unwrap();

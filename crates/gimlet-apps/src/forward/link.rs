@@ -1,21 +1,25 @@
 //! A session with one peer that comes back by itself.
 //!
-//! It dials at once, and again after every end, with growing pauses ([`Retry`]) while the peer is
-//! away. Whoever needs the session waits a bounded time for it, and makes the next attempt sooner.
+//! A task of its own keeps it up ([`keeper`]). Whoever needs the session waits a bounded time for it,
+//! and makes the next attempt sooner.
+
+mod keeper;
+mod session;
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::future::{Future, ready};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use gimlet::{CloseReason, ConnectError, Connection, Endpoint, PeerId};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::timeout;
 
 use super::event::{Event, Events};
-use super::exchange::Exchange;
-use super::retry::Retry;
+use keeper::Keeper;
+
+pub use session::Session;
 
 /// How long a new connection of a program waits for a peer that is away: long enough for one that is
 /// being restarted, short of what programs themselves put up with.
@@ -28,7 +32,7 @@ pub struct Link {
 }
 
 struct Inner {
-    peer: PeerId,
+    peer: Arc<OnceLock<PeerId>>,
     state: watch::Receiver<LinkState>,
     wanted: Arc<Notify>,
     events: Events,
@@ -58,66 +62,9 @@ pub enum LinkError {
     /// Nothing came of it in time.
     #[error("the peer was not reached in time")]
     TimedOut,
-}
-
-/// A session that is up.
-#[derive(Debug, Clone)]
-pub struct Session {
-    pub(super) connection: Connection,
-    pub(super) exchange: Arc<Exchange>,
-    /// Streams whose data may lie unread.
-    streams: Arc<AtomicUsize>,
-}
-
-/// A stream that counts until this is dropped.
-#[derive(Debug)]
-pub(super) struct Counted(Session);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        let left = self.0.streams.fetch_sub(1, Ordering::Relaxed) - 1;
-        self.0.connection.expect_unread(left);
-    }
-}
-
-impl Session {
-    /// The connection below, with its path.
-    pub fn connection(&self) -> &Connection {
-        &self.connection
-    }
-
-    pub(super) fn new(connection: Connection) -> Self {
-        let exchange = Exchange::start(&connection);
-        Self {
-            connection,
-            exchange,
-            streams: Arc::default(),
-        }
-    }
-
-    /// Makes room for one more stream whose data may lie unread.
-    pub(super) fn count(&self) -> Counted {
-        let streams = self.streams.fetch_add(1, Ordering::Relaxed) + 1;
-        self.connection.expect_unread(streams);
-        Counted(self.clone())
-    }
-
-    fn is_open(&self) -> bool {
-        self.connection.quic().close_reason().is_none()
-    }
-
-    /// Packets that have come so far.
-    pub(super) fn heard(&self) -> u64 {
-        self.connection.quic().stats().udp_rx.datagrams
-    }
-
-    /// Nobody answered. Where nothing at all has come since then, the peer has vanished without a
-    /// word, and dialling it anew is faster than waiting for QUIC to give up.
-    pub(super) fn doubt(&self, heard: u64) {
-        if self.heard() == heard {
-            self.connection.close(0, b"silent");
-        }
-    }
+    /// The peer has signed in anew, and nothing comes over the session of before.
+    #[error("the peer was restarted")]
+    Restarted,
 }
 
 impl Link {
@@ -127,9 +74,36 @@ impl Link {
     ///
     /// Outside a tokio runtime.
     pub fn new(endpoint: Endpoint, peer: PeerId) -> Self {
+        Self::begin(endpoint, Arc::new(OnceLock::from(peer)), ready(Some(peer)))
+    }
+
+    /// The same where it is still to be found out who the peer is: begins once `sought` tells, and never
+    /// where that is nobody. Sockets that lead there may be had meanwhile.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn to(
+        endpoint: Endpoint,
+        sought: impl Future<Output = Option<PeerId>> + Send + 'static,
+    ) -> Self {
+        Self::begin(endpoint, Arc::default(), sought)
+    }
+
+    fn begin(
+        endpoint: Endpoint,
+        peer: Arc<OnceLock<PeerId>>,
+        sought: impl Future<Output = Option<PeerId>> + Send + 'static,
+    ) -> Self {
         let (states, state) = watch::channel(LinkState::Connecting);
         let wanted = Arc::new(Notify::new());
-        let keeper = tokio::spawn(keep(endpoint, peer, states, wanted.clone()));
+        let (known, asked) = (peer.clone(), wanted.clone());
+        let keeper = tokio::spawn(async move {
+            if let Some(peer) = sought.await {
+                let peer = *known.get_or_init(|| peer);
+                Keeper::new(endpoint, peer, states, asked).run().await;
+            }
+        });
         Self {
             inner: Arc::new(Inner {
                 peer,
@@ -141,9 +115,17 @@ impl Link {
         }
     }
 
-    /// With whom.
-    pub fn peer(&self) -> PeerId {
-        self.inner.peer
+    /// With whom; `None` while that is still to be found out.
+    pub fn peer(&self) -> Option<PeerId> {
+        self.inner.peer.get().copied()
+    }
+
+    /// With whom, waited for as long as for the session where it is still to be found out.
+    pub(crate) async fn known(&self) -> Result<PeerId, LinkError> {
+        match self.peer() {
+            Some(peer) => Ok(peer),
+            None => Ok(self.session().await?.connection.peer()),
+        }
     }
 
     /// How it stands, and how that changes.
@@ -202,7 +184,7 @@ impl Link {
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link")
-            .field("peer", &self.inner.peer)
+            .field("peer", &self.peer())
             .field("state", &*self.inner.state.borrow())
             .finish_non_exhaustive()
     }
@@ -212,49 +194,4 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.keeper.abort();
     }
-}
-
-/// Keeps the session up, for ever.
-async fn keep(
-    endpoint: Endpoint,
-    peer: PeerId,
-    states: watch::Sender<LinkState>,
-    wanted: Arc<Notify>,
-) {
-    let mut retry = Retry::new();
-    loop {
-        let error = match endpoint.connect(peer, super::ALPN).await {
-            Ok(connection) => {
-                let began_at = now();
-                states.send_replace(LinkState::Connected(Session::new(connection.clone())));
-                let reason = connection.closed().await;
-                retry.handle_lost(now(), now() - began_at, rand::random());
-                LinkError::Closed(reason)
-            }
-            Err(error) => {
-                retry.handle_failed(now(), rand::random());
-                LinkError::Connect(error)
-            }
-        };
-        tracing::debug!(peer = %peer.short(), %error, "peer is away");
-        states.send_replace(LinkState::Away(error));
-        pause(&retry, &wanted).await;
-    }
-}
-
-async fn pause(retry: &Retry, wanted: &Notify) {
-    let until = async |at: Option<Instant>| {
-        if let Some(at) = at {
-            sleep_until(at.into()).await;
-        }
-    };
-    tokio::select! {
-        () = until(retry.next_at(false)) => (),
-        () = wanted.notified() => until(retry.next_at(true)).await,
-    }
-}
-
-/// Tokio's time, which tests may stop.
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }

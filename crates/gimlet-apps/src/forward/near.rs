@@ -93,7 +93,10 @@ impl Near {
 /// Carries one connection of a program to where it is to go, and announces it. What is sent before the
 /// peer has answered is on its way already.
 pub(super) async fn carry(link: Link, request: Request, goal: Goal, socket: Socket, from: String) {
-    let open = (link.announcer()).opened(link.peer(), goal, false, Some(from));
+    let Ok(peer) = link.known().await else {
+        return socket.reset_on_close();
+    };
+    let open = (link.announcer()).opened(peer, goal, false, Some(from));
     let near = Near::open(&link, &request).await;
     let (traffic, ended) = match near {
         Ok(near) => near.splice(socket, Answer::Awaited).await,

@@ -80,8 +80,11 @@ async fn carry(
     link: Link,
     service: ServiceName,
 ) {
+    let Ok(peer) = link.known().await else {
+        return;
+    };
     let goal = Goal::Service(service.clone());
-    let open = (link.announcer()).opened(link.peer(), goal, true, Some(user.to_string()));
+    let open = (link.announcer()).opened(peer, goal, true, Some(user.to_string()));
     let mut traffic = Traffic::default();
     let ended = exchange(&socket, user, packets, &link, service, &mut traffic).await;
     open.closed(traffic, ended);

@@ -41,7 +41,12 @@ impl From<&FlowError> for Reply {
             FlowError::Unreachable | FlowError::Unresolved => Self::HostUnreachable,
             FlowError::Refused => Self::Refused,
             FlowError::TimedOut => Self::TimedOut,
-            FlowError::Away(LinkError::Connect(_) | LinkError::Closed(_) | LinkError::TimedOut)
+            FlowError::Away(
+                LinkError::Connect(_)
+                | LinkError::Closed(_)
+                | LinkError::TimedOut
+                | LinkError::Restarted,
+            )
             | FlowError::Busy
             | FlowError::BadRequest
             | FlowError::ResetThere

@@ -11,7 +11,6 @@ use gimlet_apps::forward::{self, Place, ServiceName};
 use crate::args::ForwardArgs;
 use crate::exit::{Failure, Outcome, Status};
 use crate::session::{self, Context};
-use event::Line;
 use links::Links;
 
 /// What one pair of arguments asks for.
@@ -39,12 +38,11 @@ async fn forward(context: &Context, endpoint: &Endpoint, pairs: &[Pair]) -> Outc
     let mut links = Links::new(context, endpoint);
     let mut listening = Vec::new();
     for pair in pairs {
-        let (found, link) = links.to(&pair.peer).await?;
-        let socket = forward::listen(&link, &pair.local, pair.service.clone()).await;
+        let nth = links.to(&pair.peer).await?;
+        let socket = forward::listen(links.link(nth), &pair.local, pair.service.clone()).await;
         let socket = socket.map_err(|error| cannot_listen(&pair.local, error))?;
-        let line = Line::ready(&found, Some(&pair.service), socket.place());
-        context.output.print(&line)?;
-        links.serves(found.peer, Some(pair.service.clone()), socket.place());
+        let ready = links.serves(nth, Some(pair.service.clone()), socket.place());
+        context.output.print(&ready)?;
         listening.push(socket);
     }
     links.tell().await

@@ -5,7 +5,6 @@ use gimlet_apps::forward::Place;
 use gimlet_apps::socks;
 
 use super::forward::cannot_listen;
-use super::forward::event::Line;
 use super::forward::links::Links;
 use crate::args::SocksArgs;
 use crate::exit::{Failure, Outcome, Status};
@@ -29,11 +28,10 @@ pub(super) async fn run(context: &Context, args: &SocksArgs) -> Outcome {
 /// Listens until interrupted.
 async fn serve(context: &Context, endpoint: &Endpoint, args: &SocksArgs) -> Outcome {
     let mut links = Links::new(context, endpoint);
-    let (found, link) = links.to(&args.peer).await?;
-    let socket = socks::listen(&link, &args.local).await;
+    let nth = links.to(&args.peer).await?;
+    let socket = socks::listen(links.link(nth), &args.local).await;
     let socket = socket.map_err(|error| cannot_listen(&args.local, error))?;
-    let line = Line::ready(&found, None, socket.place());
-    context.output.print(&line)?;
-    links.serves(found.peer, None, socket.place());
+    let ready = links.serves(nth, None, socket.place());
+    context.output.print(&ready)?;
     links.tell().await
 }

@@ -1,5 +1,6 @@
 //! Services of one host on sockets of another: real servers, real clients.
 
+mod absence;
 mod dns;
 mod tools;
 mod web;
@@ -166,36 +167,6 @@ fn who_is_not_on_the_list_is_told_that_there_is_no_such_service() {
     let ended = forward.wait_event("ended");
     let error = ended["error"].as_str().unwrap();
     assert!(error.contains("no such service"), "{error}");
-}
-
-#[test]
-#[cfg(unix)]
-fn a_forward_goes_on_when_the_peer_was_killed_and_is_back() {
-    let server = Server::start();
-    let (alice, bob) = (server.host("alice"), server.host("bob"));
-    let nginx = Nginx::start();
-    nginx.page("x", 1);
-    let mut expose_once = expose(&bob, &["web", &nginx.place()]);
-    let (mut forward, place) = listen(&alice, &["forward", "0", "bob/web"]);
-    assert_eq!(get(&place, "x").len(), 1);
-    expose_once.kill();
-    let _expose = expose(&bob, &["web", &nginx.place()]);
-    // The first may find the old session, which is told to be gone by the new process.
-    let done = curl()
-        .args([
-            "--fail",
-            "--retry",
-            "10",
-            "--retry-all-errors",
-            "--retry-delay",
-            "1",
-        ])
-        .arg(format!("http://{place}/x"))
-        .output()
-        .unwrap();
-    assert_eq!(done.stdout.len(), 1, "{done:?}");
-    forward.wait_event("away");
-    forward.wait_event("connected");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Peers whose presence somebody follows, and what each server says of them.
+//! Peers whose presence somebody follows, what each server says of them, and who is on this network.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -19,6 +19,8 @@ const MAX_WATCHED: usize = 200;
 struct Watched {
     tidings: watch::Sender<Tidings>,
     said: BTreeMap<ServerId, bool>,
+    /// Whether it is on this network; `None` where it is not, and servers may know more.
+    nearby: Option<bool>,
 }
 
 /// See the [module docs](self).
@@ -51,8 +53,20 @@ impl Watches {
             return false;
         };
         let before = watched.said.insert(server, online);
-        watched.publish(online);
-        online && before.is_some()
+        let came = online && before.is_some();
+        watched.publish(came);
+        came
+    }
+
+    /// Who is on this network now; `alone` where nobody else can be asked.
+    fn look_around(&mut self, is_nearby: impl Fn(PeerId) -> bool, alone: bool) {
+        for (&peer, watched) in &mut self.peers {
+            let nearby = is_nearby(peer);
+            let now = (nearby || alone).then_some(nearby);
+            if std::mem::replace(&mut watched.nearby, now) != now {
+                watched.publish(false);
+            }
+        }
     }
 
     /// What a server said holds no more.
@@ -67,10 +81,11 @@ impl Watches {
 
 impl Watched {
     fn publish(&mut self, arrived: bool) {
-        let presence = match (self.said.is_empty(), self.said.values().any(|&said| said)) {
-            (true, _) => Presence::Unknown,
-            (false, true) => Presence::Online,
-            (false, false) => Presence::Offline,
+        let mut said = self.said.values().copied().chain(self.nearby);
+        let presence = match (said.clone().next(), said.any(|said| said)) {
+            (None, _) => Presence::Unknown,
+            (Some(_), true) => Presence::Online,
+            (Some(_), false) => Presence::Offline,
         };
         self.tidings.send_if_modified(|tidings| {
             let changed = arrived || tidings.presence != presence;
@@ -94,6 +109,7 @@ impl Engine {
             for server in self.servers.signed_in() {
                 self.control.send(server, Watch { peer });
             }
+            self.look_around();
         }
         Some(tidings)
     }
@@ -112,6 +128,14 @@ impl Engine {
         // It may have been restarted, and know nothing of the session: the next dial makes another one.
         if came && entry.is_some_and(|entry| !entry.session.is_dialling()) {
             self.newest.remove(&said.peer);
+        }
+    }
+
+    /// Others came to this network, or left it.
+    pub(super) fn look_around(&mut self) {
+        if let Some(lan) = &self.shared.lan {
+            let alone = self.shared.servers.is_empty();
+            self.watches.look_around(|peer| lan.nearby.has(peer), alone);
         }
     }
 
@@ -162,6 +186,22 @@ mod tests {
         watches.said(A, peer(2), true);
         tidings.mark_unchanged();
         assert!(!tidings.has_changed().unwrap());
+    }
+
+    #[test]
+    fn who_is_on_this_network_is_there_whatever_servers_say() {
+        let mut watches = Watches::default();
+        let (tidings, _) = watches.follow(peer(1)).unwrap();
+        let presence = || tidings.borrow().presence;
+        watches.said(A, peer(1), false);
+        watches.look_around(|_| true, false);
+        assert_eq!(presence(), Presence::Online);
+        watches.look_around(|_| false, false);
+        assert_eq!(presence(), Presence::Offline);
+        watches.forget(A);
+        assert_eq!(presence(), Presence::Unknown, "a server may know it");
+        watches.look_around(|_| false, true);
+        assert_eq!(presence(), Presence::Offline, "there is none");
     }
 
     #[test]

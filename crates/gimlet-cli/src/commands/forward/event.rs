@@ -9,7 +9,7 @@ use crate::describe;
 use crate::event::Who;
 use crate::output::{ms, printable_line};
 use crate::session::Found;
-use gimlet::Connection;
+use gimlet::{Connection, PeerId};
 use gimlet_apps::forward::{self, Flow, FlowError, Place, ServiceName, Traffic};
 
 /// Something to tell.
@@ -20,8 +20,10 @@ pub(crate) enum Line {
     Exposed { service: String, to: String },
     /// A local socket is there, whether the peer is or not.
     Ready {
-        #[serde(flatten)]
-        who: Who,
+        /// `None` while no server tells who is meant.
+        peer: Option<String>,
+        #[serde(skip)]
+        label: String,
         /// `None`: a way out.
         service: Option<String>,
         listen: String,
@@ -83,9 +85,15 @@ impl Line {
         }
     }
 
-    pub(crate) fn ready(found: &Found, service: Option<&ServiceName>, place: &Place) -> Self {
+    pub(crate) fn ready(
+        peer: Option<PeerId>,
+        label: &str,
+        service: Option<&ServiceName>,
+        place: &Place,
+    ) -> Self {
         Self::Ready {
-            who: Who::new(found),
+            peer: peer.map(|peer| peer.to_string()),
+            label: label.to_owned(),
             service: service.map(ToString::to_string),
             listen: place.to_string(),
         }
@@ -183,10 +191,10 @@ impl Told {
 }
 
 /// How a person writes a service of a peer; the peer alone where it is a way out.
-fn of(who: &Who, service: Option<&String>) -> String {
+fn of(label: &str, service: Option<&String>) -> String {
     match service {
-        Some(service) => format!("{}/{service}", who.label()),
-        None => format!("whatever {} reaches", who.label()),
+        Some(service) => format!("{label}/{service}"),
+        None => format!("whatever {label} reaches"),
     }
 }
 
@@ -196,16 +204,17 @@ impl fmt::Display for Line {
         match self {
             Self::Exposed { service, to } => write!(f, "{bold}{service}{bold:#} leads to {to}."),
             Self::Ready {
-                who,
+                label,
                 service,
                 listen,
+                ..
             } => write!(
                 f,
                 "{bold}{listen}{bold:#} leads to {}.",
-                of(who, service.as_ref())
+                of(label, service.as_ref())
             ),
             Self::Connected(reach) => {
-                let to = of(&reach.who, reach.service.as_ref());
+                let to = of(reach.who.label(), reach.service.as_ref());
                 let after = reach.connected_ms;
                 write!(f, "{to}: connected after {after:.1} ms, {reach}.")
             }
@@ -213,7 +222,7 @@ impl fmt::Display for Line {
                 write!(
                     f,
                     "{}: now {reach}.",
-                    of(&reach.who, reach.service.as_ref())
+                    of(reach.who.label(), reach.service.as_ref())
                 )
             }
             Self::Away { who, reason } => {
@@ -236,7 +245,6 @@ impl fmt::Display for Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gimlet::PeerId;
     use gimlet_apps::forward::Goal;
 
     #[test]
