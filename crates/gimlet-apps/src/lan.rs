@@ -56,12 +56,13 @@ pub struct Options {
     pub name: Option<Name>,
 }
 
-/// Peers on this network. Dropping it takes the announcement back.
+/// Peers on this network. While it is kept, [`Endpoint::connect`] dials those that were found where they
+/// are, whatever it is used for. Dropping it takes the announcement back. One for an endpoint.
 #[derive(Debug)]
 pub struct Lan {
     endpoint: Endpoint,
     /// Ends with us.
-    _discovery: Discovery,
+    discovery: Discovery,
     peers: watch::Receiver<BTreeMap<PeerId, LanPeer>>,
     door: Door,
     heard: mpsc::Receiver<Message>,
@@ -82,11 +83,17 @@ impl Lan {
         let (door, heard) = message::door(MAX_HEARD);
         Ok(Self {
             endpoint: endpoint.clone(),
-            _discovery: discovery,
+            discovery,
             peers,
             door,
             heard,
         })
+    }
+
+    /// Leaves the network: like dropping this, but waits until the others were told, a tenth of a second
+    /// at most.
+    pub async fn close(self) {
+        self.discovery.close().await;
     }
 
     /// Everybody found so far but ourselves, by id.

@@ -1,6 +1,7 @@
 //! From arguments to exit status.
 
 use std::process::ExitCode;
+use std::sync::Mutex;
 
 use clap::Parser as _;
 
@@ -36,6 +37,7 @@ fn run(cli: Cli) -> Outcome {
     let context = Context {
         settings: Settings::load(&cli.global, &env)?,
         output: Output::new(cli.global.json, cli.global.quiet),
+        lan: Mutex::default(),
     };
     // A client is one session: without the hand-over between threads it is faster. A server has
     // handshakes to do beside its packets, which must not wait for them.

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::describe;
 use crate::output::{ms, printable, printable_line};
-use crate::session::Found;
-use gimlet::{Endpoint, Name, Path, SignedIn};
+use crate::session::{Found, Ready};
+use gimlet::Path;
 
 /// Something that happened.
 #[derive(Debug, Serialize)]
@@ -138,20 +138,29 @@ impl Who {
 }
 
 impl Event {
-    pub(crate) fn ready(endpoint: &Endpoint, signed_in: &SignedIn) -> Self {
-        Self::Ready {
-            peer: endpoint.peer_id().to_string(),
-            name: signed_in.name.as_ref().map(ToString::to_string),
-            observed: describe::observed(signed_in),
-            transport: describe::transport(signed_in.transport),
-            sign_in_ms: ms(signed_in.elapsed),
+    pub(crate) fn ready(ready: &Ready) -> Self {
+        let peer = ready.peer.to_string();
+        let name = ready.name.as_ref().map(ToString::to_string);
+        match &ready.signed_in {
+            Some(signed_in) => Self::Ready {
+                peer,
+                name,
+                observed: describe::observed(signed_in),
+                transport: describe::transport(signed_in.transport),
+                sign_in_ms: ms(signed_in.elapsed),
+            },
+            None => Self::ReadyHere { peer, name },
         }
     }
 
-    pub(crate) fn ready_here(endpoint: &Endpoint, name: Option<&Name>) -> Self {
-        Self::ReadyHere {
-            peer: endpoint.peer_id().to_string(),
-            name: name.map(ToString::to_string),
+    /// The same after a person had signed out.
+    pub(crate) fn again(ready: &Ready) -> Self {
+        match &ready.signed_in {
+            Some(signed_in) => Self::SignedIn {
+                observed: describe::observed(signed_in),
+                transport: describe::transport(signed_in.transport),
+            },
+            None => Self::ready(ready),
         }
     }
 

@@ -44,9 +44,23 @@ impl Context {
         kept.ok_or_else(|| failed(anyhow::anyhow!("{name} was not kept")))
     }
 
-    /// Finds who is meant by a contact's name, a server's name, an id or the beginning of one.
+    /// Finds who is meant by a contact's name, a server's name, an id or the beginning of one; with
+    /// `--lan`, on this network first.
     pub(crate) async fn find(&self, endpoint: &Endpoint, text: &str) -> Result<Found, Failure> {
         let contacts = self.all_contacts()?;
+        let there = self.find_there(endpoint, text, &contacts);
+        match self.settings.lan {
+            true => self.find_here_or(text, &contacts, there).await,
+            false => there.await,
+        }
+    }
+
+    async fn find_there(
+        &self,
+        endpoint: &Endpoint,
+        text: &str,
+        contacts: &Contacts,
+    ) -> Result<Found, Failure> {
         if let Some(contact) = contacts.named(text) {
             session::online(endpoint).await?;
             return Ok(Found {
@@ -57,13 +71,7 @@ impl Context {
         let resolved = endpoint.resolve(text);
         let (_, resolved) = session::signed_in_and(endpoint, resolved).await?;
         let resolved = resolved.map_err(Failure::resolve)?;
-        if let Some(name) = as_name(text, resolved.peer) {
-            match contacts.judge(&name, resolved.peer) {
-                Judgement::New | Judgement::Same => (),
-                Judgement::Changed { .. } if self.settings.trust_new => (),
-                Judgement::Changed { was } => return Err(changed(&was, resolved.peer)),
-            }
-        }
+        self.vouch(contacts, text, resolved.peer)?;
         let known = contacts.name_of(resolved.peer).cloned();
         let mut found = Found::from(resolved);
         if let Some(name) = known {
@@ -72,19 +80,25 @@ impl Context {
         Ok(found)
     }
 
-    /// Finds and connects; with `--lan`, on this network first.
+    /// Whether a name may lead to that key: it may not if it once led to another.
+    fn vouch(&self, contacts: &Contacts, text: &str, peer: PeerId) -> Result<(), Failure> {
+        let Some(name) = as_name(text, peer) else {
+            return Ok(());
+        };
+        match contacts.judge(&name, peer) {
+            Judgement::New | Judgement::Same => Ok(()),
+            Judgement::Changed { .. } if self.settings.trust_new => Ok(()),
+            Judgement::Changed { was } => Err(changed(&was, peer)),
+        }
+    }
+
+    /// Finds and connects.
     pub(crate) async fn dial(
         &self,
         endpoint: &Endpoint,
         text: &str,
         alpn: &[u8],
     ) -> Result<(Found, Connection), Failure> {
-        if self.settings.lan
-            && let Some((found, connection)) = self.dial_here(endpoint, text, alpn).await?
-        {
-            self.remember(text, found.peer);
-            return Ok((found, connection));
-        }
         let found = self.find(endpoint, text).await?;
         let connection = endpoint.connect(found.peer, alpn).await;
         let connection = connection.map_err(|error| Failure::connect(error, &found.label))?;

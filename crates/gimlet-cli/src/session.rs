@@ -1,6 +1,9 @@
 //! From settings to an endpoint, and from what a person typed to a connection.
 
+use std::sync::{Mutex, PoisonError};
+
 use gimlet::{AcceptPolicy, Endpoint, Identity, Name, PeerId, Resolved, SignedIn};
+use gimlet_apps::lan::Lan;
 
 use crate::attempts::Recorder;
 use crate::exit::{Failure, Status};
@@ -12,6 +15,25 @@ use crate::settings::Settings;
 pub(crate) struct Context {
     pub(crate) settings: Settings,
     pub(crate) output: Output,
+    /// This network, with `--lan`, while there is an endpoint.
+    pub(crate) lan: Mutex<Option<Lan>>,
+}
+
+/// An endpoint that others can connect to, and as what.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    pub(crate) peer: PeerId,
+    pub(crate) name: Option<Name>,
+    /// What a server says; `None` where there is only this network.
+    pub(crate) signed_in: Option<SignedIn>,
+}
+
+impl Ready {
+    /// What to type on the other side.
+    pub(crate) fn called(&self) -> String {
+        let name = self.name.as_ref();
+        name.map_or_else(|| self.peer.to_string(), Name::to_string)
+    }
 }
 
 /// A peer found, and how a person calls it.
@@ -36,13 +58,47 @@ impl Context {
         work: impl AsyncFnOnce(&Endpoint) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let (endpoint, recorder) = self.bind(alpns, policy).await?;
-        let done = match self.announce(&endpoint, !alpns.is_empty()) {
-            Ok(_here) => work(&endpoint).await,
-            Err(failure) => Err(failure),
-        };
-        endpoint.close().await;
-        recorder.finish().await;
+        let done = work(&endpoint).await;
+        self.leave(&endpoint, recorder).await;
         done
+    }
+
+    /// Signs out.
+    pub(crate) async fn leave(&self, endpoint: &Endpoint, recorder: Recorder) {
+        let lan = self.here().take();
+        let leave_lan = async {
+            if let Some(lan) = lan {
+                lan.close().await;
+            }
+        };
+        tokio::join!(leave_lan, endpoint.close());
+        recorder.finish().await;
+    }
+
+    /// This network.
+    pub(crate) fn here(&self) -> std::sync::MutexGuard<'_, Option<Lan>> {
+        self.lan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until others can connect: once signed in, or at once where there is only this network.
+    pub(crate) async fn ready(&self, endpoint: &Endpoint) -> Result<Ready, Failure> {
+        let peer = endpoint.peer_id();
+        let name = self.settings.name.clone();
+        Ok(match self.settings.has_lan_alone() {
+            true => Ready {
+                peer,
+                name,
+                signed_in: None,
+            },
+            false => {
+                let signed_in = online(endpoint).await?;
+                Ready {
+                    peer,
+                    name: signed_in.name.clone(),
+                    signed_in: Some(signed_in),
+                }
+            }
+        })
     }
 
     /// The same for commands that only dial, and that Ctrl-C ends.
@@ -87,6 +143,8 @@ impl Context {
             builder = builder.name(name.clone());
         }
         let endpoint = builder.bind().await.map_err(Failure::bind)?;
+        let lan = self.join(&endpoint, !alpns.is_empty())?;
+        *self.here() = lan;
         let recorder = Recorder::start(&endpoint, settings.attempts());
         Ok((endpoint, recorder))
     }

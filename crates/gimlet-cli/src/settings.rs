@@ -92,6 +92,11 @@ pub(crate) struct AcceptSettings {
 }
 
 impl Settings {
+    /// Whether peers are met on this network, and nowhere else.
+    pub(crate) fn has_lan_alone(&self) -> bool {
+        self.lan && self.servers.is_empty()
+    }
+
     /// Reads environment and file under the flags.
     pub(crate) fn load(flags: &GlobalArgs, env: Env<'_>) -> Result<Self, Failure> {
         let named = flags.config.clone().or_else(|| path(env, "GIMLET_CONFIG"));

@@ -234,6 +234,7 @@ impl Engine {
         mut reports: mpsc::Receiver<Report>,
     ) {
         let mut changes = self.shared.network.changes();
+        let mut nearby = (self.shared.lan.as_ref()).map(|lan| lan.nearby.changes());
         let mut orphaned = false;
         self.settle_servers();
         while !(orphaned && self.entries.values().all(|entry| !entry.peer.is_in_use())) {
@@ -258,6 +259,7 @@ impl Engine {
                     let changes = *changes.borrow_and_update();
                     self.handle_changes(changes, now());
                 }
+                () = changed(&mut nearby) => self.look_around(),
                 () = timeout => self.handle_timeout(),
             }
             self.settle_servers();
@@ -444,6 +446,16 @@ impl Engine {
             .flatten()
             .fold(self.sweep_at, Instant::min)
     }
+}
+
+/// Waits for a change; for ever, where there is nothing to follow.
+async fn changed<T>(followed: &mut Option<watch::Receiver<T>>) {
+    if let Some(followed) = followed
+        && followed.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 /// The one clock of the engine: tokio's, which tests can stop.

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, SocketAddrV6};
+use std::time::Duration;
 
 use gimlet::{Endpoint, PeerId};
-use mdns_sd::{Receiver, ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent, ServiceInfo};
+use mdns_sd::{
+    DaemonStatus, Receiver, ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent, ServiceInfo,
+};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::roster::{Announcement, Roster};
 use super::{LanPeer, Options};
@@ -25,10 +29,14 @@ pub enum DiscoveryError {
     Mdns(#[from] mdns_sd::Error),
 }
 
+/// How long our goodbye to the network may take to be said.
+const GOODBYE_TIMEOUT: Duration = Duration::from_millis(100);
+
 /// Looks, and announces, until dropped.
 pub(super) struct Discovery {
     daemon: ServiceDaemon,
     listening: JoinHandle<()>,
+    endpoint: Endpoint,
 }
 
 impl Discovery {
@@ -44,18 +52,35 @@ impl Discovery {
             daemon.register(announcement(me, port, options)?)?;
         }
         let (peers, found) = watch::channel(BTreeMap::new());
-        let listening = tokio::spawn(listen(events, Roster::new(me), peers));
-        Ok((Self { daemon, listening }, found))
+        let listening = listen(events, Roster::new(me), peers, endpoint.clone());
+        let discovery = Self {
+            daemon,
+            listening: tokio::spawn(listening),
+            endpoint: endpoint.clone(),
+        };
+        Ok((discovery, found))
+    }
+
+    /// Takes our announcement back, and waits until that is said.
+    pub(super) async fn close(self) {
+        if let Some(ended) = self.end() {
+            // Others forget us by themselves some time.
+            let _ = timeout(GOODBYE_TIMEOUT, ended.recv_async()).await;
+        }
+    }
+
+    /// The thread says goodbye to the network before it ends.
+    fn end(&self) -> Option<Receiver<DaemonStatus>> {
+        self.listening.abort();
+        self.endpoint.set_nearby([]);
+        // It may have ended already.
+        self.daemon.shutdown().ok()
     }
 }
 
-/// Takes our announcement back: the thread says goodbye to the network before it ends.
 impl Drop for Discovery {
     fn drop(&mut self) {
-        self.listening.abort();
-        if let Err(error) = self.daemon.shutdown() {
-            tracing::debug!(%error, "mDNS does not end");
-        }
+        self.end();
     }
 }
 
@@ -82,6 +107,7 @@ async fn listen(
     events: Receiver<ServiceEvent>,
     mut roster: Roster,
     peers: watch::Sender<BTreeMap<PeerId, LanPeer>>,
+    endpoint: Endpoint,
 ) {
     while let Ok(event) = events.recv_async().await {
         match event {
@@ -94,6 +120,9 @@ async fn listen(
             _ => continue,
         }
         let now = roster.peers();
+        let places = now.values().map(|found| (found.peer, found.addrs.clone()));
+        // Before anybody hears of them, so that who does can connect.
+        endpoint.set_nearby(places);
         peers.send_if_modified(|before| {
             let changed = *before != now;
             *before = now;

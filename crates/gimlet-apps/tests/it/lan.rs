@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use gimlet::{
     AcceptPolicy, CloseReason, ConnectAtError, ConnectError, Endpoint, Identity, PathKind,
+    Presence, SignInError,
 };
 use gimlet_apps::lan::{self, Lan, Options, Outcome};
 use gimlet_apps::{Router, echo};
 
-use crate::support::in_time;
+use crate::support::{in_time, peer_with, server};
 
 /// An endpoint without a server that answers on the local network.
 async fn neighbour(alpns: Vec<Vec<u8>>, policy: AcceptPolicy) -> Endpoint {
@@ -37,6 +38,55 @@ fn serve(endpoint: &Endpoint, lan: &Lan) {
         });
     let endpoint = endpoint.clone();
     tokio::spawn(async move { router.serve(&endpoint).await });
+}
+
+#[tokio::test]
+async fn who_was_found_here_is_dialled_here_although_a_server_knows_it() {
+    in_time(async {
+        let server = server();
+        let known = || Endpoint::builder().server(server.clone()).lan(true);
+        let alice = peer_with(known().alpns(vec![echo::ALPN.to_vec()])).await;
+        let bob = peer_with(known()).await;
+        bob.set_nearby([(alice.peer_id(), at(&alice).to_vec())]);
+        let dial = bob.connect(alice.peer_id(), echo::ALPN);
+        let (dialled, accepted) = tokio::join!(dial, alice.accept());
+        let (dialled, _accepted) = (dialled.unwrap(), accepted.unwrap());
+        assert_eq!(dialled.path().remote, Some(at(&alice)[0]));
+        assert!(bob.list().await.unwrap().sessions.is_empty());
+
+        // It left without a word: what answers there is nobody.
+        let gone = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .unwrap();
+        bob.set_nearby([(alice.peer_id(), vec![gone.local_addr().unwrap()])]);
+        let dial = bob.connect(alice.peer_id(), echo::ALPN);
+        let (dialled, accepted) = tokio::join!(dial, alice.accept());
+        let (_dialled, _accepted) = (dialled.unwrap(), accepted.unwrap());
+        assert_eq!(bob.list().await.unwrap().sessions.len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_is_found_here_is_present_and_who_is_not_is_not_here() {
+    in_time(async {
+        let alice = neighbour(vec![echo::ALPN.to_vec()], AcceptPolicy::All).await;
+        let bob = neighbour(Vec::new(), AcceptPolicy::Nobody).await;
+        let dial = bob.connect(alice.peer_id(), echo::ALPN).await;
+        assert_eq!(dial.err(), Some(ConnectError::NotHere));
+        assert_eq!(bob.is_alive(alice.peer_id()).await, Ok(false));
+        let mut watching = bob.watch(alice.peer_id()).await.unwrap();
+        assert_eq!(watching.presence(), Presence::Offline);
+        bob.set_nearby([(alice.peer_id(), at(&alice).to_vec())]);
+        assert!(watching.online().await);
+        assert_eq!(bob.is_alive(alice.peer_id()).await, Ok(true));
+        bob.connect(alice.peer_id(), echo::ALPN).await.unwrap();
+        bob.close().await;
+        let dial = bob.connect(alice.peer_id(), echo::ALPN).await;
+        let signed_out = ConnectError::NotSignedIn(SignInError::SignedOut);
+        assert_eq!(dial.err(), Some(signed_out));
+    })
+    .await;
 }
 
 #[tokio::test]

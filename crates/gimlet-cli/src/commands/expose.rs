@@ -42,11 +42,11 @@ pub(super) async fn run(context: &Context, args: &ExposeArgs) -> Outcome {
 
 /// Serves until interrupted.
 async fn serve(context: &Context, endpoint: &Endpoint, offer: &Offer) -> Outcome {
-    let signed_in = session::online(endpoint).await?;
+    let ready = context.ready(endpoint).await?;
     let mut changes = Changes::of(endpoint).knowing(context.all_contacts()?);
     let exposed: Arc<Exposed> = Arc::new(offer.resolve(context, endpoint).await?);
     let mut flows = exposed.events();
-    context.output.print(&Event::ready(endpoint, &signed_in))?;
+    context.output.print(&Event::ready(&ready))?;
     for line in offer.lines() {
         print(context.output, &line)?;
     }

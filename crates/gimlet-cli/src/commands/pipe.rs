@@ -2,7 +2,6 @@
 
 use crate::args::PipeArgs;
 use crate::exit::{Failure, Outcome, Status};
-use crate::output::Output;
 use crate::policy;
 use crate::session::{self, Context};
 use gimlet::Endpoint;
@@ -19,7 +18,7 @@ pub(super) async fn run(context: &Context, args: &PipeArgs) -> Outcome {
         None => {
             let policy = policy::without_asking(context.settings.accept(&args.accept)?)?;
             let work = async |endpoint: &Endpoint| {
-                session::unless_interrupted(listen(context.output, endpoint)).await
+                session::unless_interrupted(listen(context, endpoint)).await
             };
             context.with(&[pipe::ALPN], policy, work).await
         }
@@ -32,12 +31,9 @@ async fn dial(context: &Context, endpoint: &Endpoint, peer: &str) -> Outcome {
     moved.map(|_| Status::Done).map_err(failed)
 }
 
-async fn listen(output: Output, endpoint: &Endpoint) -> Outcome {
-    let signed_in = session::online(endpoint).await?;
-    let name = signed_in
-        .name
-        .map_or_else(|| endpoint.peer_id().to_string(), |name| name.to_string());
-    output.note(format_args!(
+async fn listen(context: &Context, endpoint: &Endpoint) -> Outcome {
+    let name = context.ready(endpoint).await?.called();
+    context.output.note(format_args!(
         "Listening; on the other side: gimlet pipe {name}"
     ));
     loop {

@@ -71,7 +71,7 @@ pub(super) async fn run(context: &Context, args: &PublishArgs) -> Outcome {
         .limit(MAX_CONNECTIONS);
     let work = async |endpoint: &Endpoint| {
         tokio::select! {
-            done = publish(context.output, args, endpoint, &publisher, input) => done,
+            done = publish(context, args, endpoint, &publisher, input) => done,
             () = router.serve(endpoint) => Ok(Status::Done),
         }
     };
@@ -80,18 +80,16 @@ pub(super) async fn run(context: &Context, args: &PublishArgs) -> Outcome {
 
 /// Publishes to the end of the input, and stays for those who have not everything yet.
 async fn publish(
-    output: Output,
+    context: &Context,
     args: &PublishArgs,
     endpoint: &Endpoint,
     publisher: &Publisher,
     mut input: Input,
 ) -> Outcome {
+    let output = context.output;
     let mut events = publisher.events();
-    let signed_in = session::unless_interrupted(session::online(endpoint)).await?;
-    let name = signed_in.name.map(|name| name.to_string());
-    let called = name
-        .clone()
-        .unwrap_or_else(|| endpoint.peer_id().to_string());
+    let ready = session::unless_interrupted(context.ready(endpoint)).await?;
+    let called = ready.called();
     let topic = match args.topic.as_str() {
         "main" => String::new(),
         topic => format!(" --topic {topic}"),
@@ -102,8 +100,8 @@ async fn publish(
     tell(
         output,
         &Line::Ready {
-            peer: endpoint.peer_id().to_string(),
-            name,
+            peer: ready.peer.to_string(),
+            name: ready.name.as_ref().map(ToString::to_string),
             topic: args.topic.to_string(),
         },
     )?;

@@ -11,7 +11,7 @@ use crate::exit::{Failure, Outcome, Status};
 use crate::failure;
 use crate::output::ms;
 use crate::progress::Progress;
-use crate::session::{self, Context};
+use crate::session::Context;
 use gimlet::{Connection, Endpoint, RecvStream, SendStream};
 use gimlet_apps::echo;
 use report::Report;
@@ -59,8 +59,8 @@ async fn punch(
     report.failed("sign-in", "not-signed-in");
     // The clock of connect starts after both.
     let find = context.find(endpoint, &args.peer);
-    let (signed_in, found) = session::signed_in_and(endpoint, find).await?;
-    report.sign_in_ms = Some(ms(signed_in.elapsed));
+    let (ready, found) = tokio::try_join!(context.ready(endpoint), async { Ok(find.await) })?;
+    report.sign_in_ms = ready.signed_in.map(|signed_in| ms(signed_in.elapsed));
     report.failed("introduction", "unknown-peer");
     let found = found?;
     report.peer = Some(found.peer.to_string());

@@ -64,8 +64,7 @@ async fn wait(
     options: &ReceiveOptions,
     forever: bool,
 ) -> Outcome {
-    let signed_in = session::online(endpoint).await?;
-    board.news(&News::ready(endpoint, &signed_in))?;
+    board.news(&News::ready(&context.ready(endpoint).await?))?;
     let mut changes = Changes::of(endpoint).knowing(context.all_contacts()?);
     let mut outcome = None;
     let mut running: JoinSet<(Found, Ended)> = JoinSet::new();

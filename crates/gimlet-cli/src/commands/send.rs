@@ -103,8 +103,7 @@ async fn wait(
     offer: &Offer,
     count: Option<u32>,
 ) -> Outcome {
-    let signed_in = session::online(endpoint).await?;
-    board.news(&News::ready(endpoint, &signed_in))?;
+    board.news(&News::ready(&context.ready(endpoint).await?))?;
     let mut changes = Changes::of(endpoint).knowing(context.all_contacts()?);
     let mut left = count;
     let mut running: JoinSet<Ended> = JoinSet::new();

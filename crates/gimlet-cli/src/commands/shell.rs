@@ -18,7 +18,6 @@ use tokio::time::timeout;
 use crate::args::AcceptArgs;
 use crate::attempts::Recorder;
 use crate::changes::Changes;
-use crate::describe;
 use crate::event::{Event, Who};
 use crate::exit::{Failure, Outcome, Status};
 use crate::policy::{self, Policy, Question};
@@ -58,7 +57,7 @@ pub(super) async fn run(context: &Context, args: &AcceptArgs) -> Outcome {
     let accept = context.settings.accept(args)?;
     let Policy { policy, questions } = policy::new(accept);
     let (endpoint, recorder) = context.bind(&ALPNS, policy.clone()).await?;
-    let signed_in = session::online(&endpoint).await?;
+    let ready = context.ready(&endpoint).await?;
     let (input, printer) = terminal::open()?;
     let name = context.settings.name.as_ref();
     let mut shell = Shell {
@@ -73,7 +72,7 @@ pub(super) async fn run(context: &Context, args: &AcceptArgs) -> Outcome {
         typed: 0,
         printer,
     };
-    shell.tell(&Event::ready(&shell.endpoint, &signed_in)).await;
+    shell.tell(&Event::ready(&ready)).await;
     if !context.output.is_json() {
         shell.say("help lists the commands.").await;
     }
@@ -263,16 +262,12 @@ impl Shell<'_> {
             return Ok(());
         }
         let (endpoint, recorder) = self.context.bind(&ALPNS, self.policy.clone()).await?;
-        let signed_in = self.meanwhile(session::online(&endpoint)).await?;
+        let ready = self.meanwhile(self.context.ready(&endpoint)).await?;
         self.changes = Changes::of(&endpoint).knowing(self.context.all_contacts()?);
         self.endpoint = endpoint;
         self.recorder = recorder;
         self.logged_out = false;
-        self.tell(&Event::SignedIn {
-            observed: describe::observed(&signed_in),
-            transport: describe::transport(signed_in.transport),
-        })
-        .await;
+        self.tell(&Event::again(&ready)).await;
         Ok(())
     }
 
@@ -369,9 +364,7 @@ impl Shell<'_> {
             self.tell(&lost).await;
         }
         self.printer.flush().await;
-        self.endpoint.sign_out().await;
-        self.endpoint.close().await;
-        self.recorder.finish().await;
+        self.context.leave(&self.endpoint, self.recorder).await;
     }
 }
 

@@ -39,14 +39,6 @@ pub(super) async fn run(context: &Context, args: &UpArgs) -> Outcome {
     context.with(&alpns, policy, work).await
 }
 
-/// Waits until others can connect: once signed in, or at once where there is only this network.
-async fn ready(context: &Context, endpoint: &Endpoint) -> Result<Event, Failure> {
-    match context.settings.servers.is_empty() {
-        true => Ok(Event::ready_here(endpoint, context.settings.name.as_ref())),
-        false => Ok(Event::ready(endpoint, &session::online(endpoint).await?)),
-    }
-}
-
 /// Answers until interrupted.
 async fn answer(
     context: &Context,
@@ -55,7 +47,7 @@ async fn answer(
     offer: Option<&Offer>,
     questions: Option<mpsc::Receiver<Question>>,
 ) -> Outcome {
-    let ready = session::unless_interrupted(ready(context, endpoint)).await?;
+    let ready = Event::ready(&session::unless_interrupted(context.ready(endpoint)).await?);
     let mut changes = Changes::of(endpoint).knowing(context.all_contacts()?);
     let exposed = match offer {
         Some(offer) => Some(Arc::new(offer.resolve(context, endpoint).await?)),

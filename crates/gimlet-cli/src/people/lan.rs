@@ -1,20 +1,23 @@
-//! Peers on this network, for commands with `--lan`: being found there, and dialling there first.
+//! Peers on this network, for commands with `--lan`: being found there, and looking there first.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::Duration;
 
-use gimlet::{ConnectAtError, Connection, Endpoint, PeerId};
-use gimlet_apps::contacts::{Contacts, Judgement};
+use gimlet::{Endpoint, PeerId};
+use gimlet_apps::contacts::Contacts;
 use gimlet_apps::lan::{DiscoveryError, Lan, LanPeer, Options};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until};
 
-use super::changed;
 use crate::exit::{Failure, Status};
 use crate::session::{self, Context, Found};
 
-/// How long a peer is looked for on this network before the servers are asked: those that are there
-/// answer within some 100 ms, and one question may be lost.
+/// How long a peer is looked for on this network while no server knows it: those that are there answer
+/// within some 100 ms, and one question may be lost.
 const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// The same once a server does: long enough for an answer, and not long to wait for who is elsewhere.
+const PATIENCE_FOUND: Duration = Duration::from_millis(500);
 
 /// The same where there is no server to ask.
 const PATIENCE_ALONE: Duration = Duration::from_secs(5);
@@ -23,65 +26,70 @@ const PATIENCE_ALONE: Duration = Duration::from_secs(5);
 const MIN_PREFIX: usize = 4;
 
 impl Context {
-    /// Announces an endpoint that others may dial, where that was asked for; as long as it is kept.
-    pub(crate) fn announce(
+    /// Looks around on this network where that was asked for, and announces an endpoint that others may
+    /// dial.
+    pub(crate) fn join(
         &self,
         endpoint: &Endpoint,
         reachable: bool,
     ) -> Result<Option<Lan>, Failure> {
-        if !self.settings.lan || !reachable {
+        if !self.settings.lan {
             return Ok(None);
         }
         let name = self.settings.name.clone();
         let options = Options {
-            announce: true,
+            announce: reachable,
             name,
         };
         Lan::start(endpoint, options).map(Some).map_err(failure)
     }
 
-    /// Finds a peer on this network and connects to it there; `None` where it was not found and
-    /// servers may know it.
-    pub(super) async fn dial_here(
+    /// Finds a peer on this network, or takes what servers say of it.
+    pub(super) async fn find_here_or(
         &self,
-        endpoint: &Endpoint,
         text: &str,
-        alpn: &[u8],
-    ) -> Result<Option<(Found, Connection)>, Failure> {
-        let alone = self.settings.servers.is_empty();
-        let patience = if alone { PATIENCE_ALONE } else { PATIENCE };
-        let contacts = self.all_contacts()?;
-        let lan = Lan::start(endpoint, Options::default()).map_err(failure)?;
-        let mut peers = lan.changes();
-        let meant = |peers: &BTreeMap<PeerId, LanPeer>| !meant(text, &contacts, peers).is_empty();
-        // Whoever is there by then is the answer.
-        let _ = timeout(patience, peers.wait_for(meant)).await;
-        let meant = self::meant(text, &contacts, &lan.peers_by_id());
-        let peer = match meant.as_slice() {
-            [peer] => peer,
-            [] if alone => return Err(nobody(text)),
-            [] => return Ok(None),
-            _ => return Err(several(text)),
+        contacts: &Contacts,
+        there: impl Future<Output = Result<Found, Failure>>,
+    ) -> Result<Found, Failure> {
+        let Some(mut peers) = self.here().as_ref().map(Lan::changes) else {
+            return there.await;
         };
-        let by_name = contacts
-            .named(text)
-            .is_none()
-            .then(|| super::as_name(text, peer.peer));
-        if let Some(name) = by_name.flatten()
-            && let Judgement::Changed { was } = contacts.judge(&name, peer.peer)
-            && !self.settings.trust_new
-        {
-            return Err(changed(&was, peer.peer));
+        let alone = self.settings.has_lan_alone();
+        let began_at = Instant::now();
+        let mut until = began_at + if alone { PATIENCE_ALONE } else { PATIENCE };
+        let mut there = pin!(there);
+        let mut answer = None;
+        loop {
+            let meant = meant(text, contacts, &peers.borrow_and_update());
+            match meant.as_slice() {
+                [] => (),
+                [peer] => {
+                    if contacts.named(text).is_none() {
+                        self.vouch(contacts, text, peer.peer)?;
+                    }
+                    let name = contacts.name_of(peer.peer).or(peer.name.as_ref());
+                    let label = session::label(peer.peer, name);
+                    let peer = peer.peer;
+                    return Ok(Found { peer, label });
+                }
+                _ => return Err(several(text)),
+            }
+            tokio::select! {
+                changed = peers.changed() => if changed.is_err() { break },
+                found = &mut there, if answer.is_none() && !alone => {
+                    if found.is_ok() {
+                        until = until.min(began_at + PATIENCE_FOUND);
+                    }
+                    answer = Some(found);
+                }
+                () = sleep_until(until) => break,
+            }
         }
-        let name = contacts.name_of(peer.peer).or(peer.name.as_ref());
-        let label = session::label(peer.peer, name);
-        let connection = lan.connect(peer.peer, alpn).await;
-        let connection = connection.map_err(|error| match error {
-            ConnectAtError::Connect(error) => Failure::connect(error, &label),
-            error => Failure::new(Status::Unreachable, error),
-        })?;
-        let peer = peer.peer;
-        Ok(Some((Found { peer, label }, connection)))
+        match answer {
+            Some(found) => found,
+            None if alone => absent(text, contacts).ok_or_else(|| nobody(text)),
+            None => there.await,
+        }
     }
 }
 
@@ -96,6 +104,14 @@ fn meant(text: &str, contacts: &Contacts, peers: &BTreeMap<PeerId, LanPeer>) -> 
         named || (text.len() >= MIN_PREFIX && peer.peer.to_string().starts_with(text))
     };
     peers.values().filter(is_meant).cloned().collect()
+}
+
+/// Who is meant although not here: a contact, or a whole id.
+fn absent(text: &str, contacts: &Contacts) -> Option<Found> {
+    let contact = contacts.named(text).map(|contact| contact.peer);
+    let peer = contact.or_else(|| text.trim().parse().ok())?;
+    let label = session::label(peer, contacts.name_of(peer));
+    Some(Found { peer, label })
 }
 
 fn failure(error: DiscoveryError) -> Failure {

@@ -2,12 +2,11 @@
 
 use std::fmt;
 
-use gimlet::{Endpoint, SignedIn};
 use gimlet_apps::files::{Event, FileReport, Progress, Summary};
 use serde::Serialize;
 
 use crate::output::printable_line;
-use crate::session::Found;
+use crate::session::{Found, Ready};
 
 /// Something to print.
 #[derive(Debug, Serialize)]
@@ -88,10 +87,10 @@ pub(crate) enum News {
 }
 
 impl News {
-    pub(crate) fn ready(endpoint: &Endpoint, signed_in: &SignedIn) -> Self {
+    pub(crate) fn ready(ready: &Ready) -> Self {
         Self::Ready {
-            peer: endpoint.peer_id().to_string(),
-            name: signed_in.name.as_ref().map(ToString::to_string),
+            peer: ready.peer.to_string(),
+            name: ready.name.as_ref().map(ToString::to_string),
         }
     }
 

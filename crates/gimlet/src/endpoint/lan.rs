@@ -62,7 +62,7 @@ impl Endpoint {
     }
 
     /// Whether there is this network, and nothing else.
-    pub(super) fn has_lan_alone(&self) -> bool {
+    pub(crate) fn has_lan_alone(&self) -> bool {
         self.shared().lan.is_some() && self.shared().servers.is_empty()
     }
 
