@@ -13,6 +13,7 @@ use patchbay::Device;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::sandbox::on_path;
@@ -69,6 +70,8 @@ pub(crate) struct Running {
     child: Child,
     /// What it said when it was ready.
     pub(crate) ready: Value,
+    /// What it said since; what nobody hears is dropped once that is much.
+    said: mpsc::Receiver<Value>,
     // Keeps reading, so that the child never blocks on a full pipe.
     _drain: tokio::task::JoinHandle<()>,
 }
@@ -77,6 +80,24 @@ impl Running {
     /// The process, unless it has ended.
     pub(crate) fn id(&self) -> Option<u32> {
         self.child.id()
+    }
+
+    /// Waits for it to say something.
+    pub(crate) async fn hear(
+        &mut self,
+        wanted: impl Fn(&Value) -> bool,
+        limit: Duration,
+    ) -> anyhow::Result<Value> {
+        let heard = async {
+            while let Some(object) = self.said.recv().await {
+                if wanted(&object) {
+                    return Some(object);
+                }
+            }
+            None
+        };
+        let heard = timeout(limit, heard).await;
+        heard.context("it says nothing of it")?.context("it ended")
     }
 
     /// Errors if it has ended by itself.
@@ -164,10 +185,19 @@ impl Gimlet {
             .with_context(|| format!("within {} s", READY_TIMEOUT.as_secs()))
             .flatten()
             .with_context(|| format!("`gimlet {what}` did not get ready"))?;
-        let drain = tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let (says, said) = mpsc::channel(MAX_OBJECTS);
+        let drain = tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                if let Ok(object) = serde_json::from_str(&line) {
+                    // Nobody hears what is too much.
+                    let _ = says.try_send(object);
+                }
+            }
+        });
         Ok(Running {
             child,
             ready,
+            said,
             _drain: drain,
         })
     }

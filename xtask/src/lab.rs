@@ -17,6 +17,7 @@ mod part;
 mod plan;
 mod probe;
 mod report;
+mod service;
 mod site;
 mod topology;
 mod tun;

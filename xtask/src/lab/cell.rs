@@ -51,6 +51,8 @@ pub(crate) struct Outcome {
     pub(crate) punch: Value,
     /// The last object of `bench --json`.
     pub(crate) bench: Value,
+    /// How `forward --json` says that it reaches a service, where one was used.
+    pub(crate) service: Value,
     /// The bytes moved each way and verified.
     pub(crate) verified_bytes: Option<usize>,
     pub(crate) transfer_ms: Option<u64>,
@@ -83,6 +85,7 @@ pub(crate) async fn run(cell: &Cell, a: &Gimlet, b: &Gimlet) -> Outcome {
         expected: cell.expect,
         punch: Value::Null,
         bench: Value::Null,
+        service: Value::Null,
         verified_bytes: None,
         transfer_ms: None,
         elapsed_ms: 0,

@@ -7,7 +7,7 @@ use super::plan::{self, Pair};
 use super::report::Report;
 use super::site::Site;
 use super::topology::{Side, Topology};
-use super::{Crew, Part, oracle};
+use super::{Crew, Part, oracle, service};
 use crate::gimlet::{Gimlet, Place};
 use crate::payload::TRANSFER_BYTES;
 use crate::sandbox::Sandbox;
@@ -54,6 +54,11 @@ async fn over_tls(site: Site, host: &Gimlet) -> anyhow::Result<Option<String>> {
     let whoami = whoami.run(&["whoami"], WHOAMI_TIMEOUT).await?;
     let transport = &whoami.last()["transport"];
     Ok((transport != "tls").then(|| format!("whoami: transport is {transport}, must be tls")))
+}
+
+/// Whether a service is used besides: between two NATs that can be punched through, and two that can't.
+fn uses_service(pair: Pair) -> bool {
+    pair.a == pair.b && matches!(pair.a, Site::Moderate | Site::Strict)
 }
 
 impl<'a> Kernel<'a> {
@@ -120,6 +125,18 @@ impl<'a> Kernel<'a> {
         for (site, host) in [(pair.a, &a), (pair.b, &b)] {
             outcome.failures.extend(opening(site, host).await?);
             outcome.failures.extend(over_tls(site, host).await?);
+        }
+        if uses_service(pair) {
+            let at = service::Where {
+                user: &a,
+                host: &b,
+                expected: cell.expect.path,
+                outside: self.topology.outside(pair.b, Side::B)?,
+            };
+            match service::reach(at).await {
+                Ok(reach) => outcome.service = reach,
+                Err(error) => outcome.failures.push(format!("service: {error:#}")),
+            }
         }
         if let Some(took) = outcome.ms("sign_in_ms")
             && pair.a.blocks_udp()

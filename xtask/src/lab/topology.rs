@@ -109,6 +109,13 @@ impl Topology {
             .with_context(|| format!("site {} is not up", site.name()))
     }
 
+    /// Where the router next to a host is seen from outside.
+    pub(crate) fn outside(&self, site: Site, side: Side) -> anyhow::Result<Option<Ipv4Addr>> {
+        let router = self.routers.get(&(site, side));
+        let router = router.with_context(|| format!("site {} is not up", site.name()))?;
+        Ok(router.uplink_ip())
+    }
+
     /// The proxy that a site's host needs, if it does.
     pub(crate) fn proxy(&self, site: Site, side: Side) -> anyhow::Result<Option<String>> {
         let router = self.routers.get(&(site, side));
