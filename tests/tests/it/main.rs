@@ -26,6 +26,7 @@ mod sites;
 mod stats;
 mod stun_clients;
 mod switching;
+mod talking;
 mod timing;
 mod trials;
 mod tunnel;
