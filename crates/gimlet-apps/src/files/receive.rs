@@ -90,6 +90,8 @@ async fn session(
                 GreetError::SameRole => ReceiveError::BothReceive,
                 GreetError::Version => ReceiveError::Misbehaved,
             })?;
+    // What waits unread is lost with a process that is killed.
+    connection.hold_little();
     let watch = Watch::new();
     // A few messages for each entry of the manifest at most.
     let (out_by, out) = mpsc::unbounded_channel();
