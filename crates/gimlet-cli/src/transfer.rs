@@ -7,7 +7,7 @@ mod news;
 
 use std::time::Duration;
 
-use gimlet::{Connection, Endpoint};
+use gimlet::{Connection, Endpoint, Presence};
 use gimlet_apps::files::{self, ReceiveError, SendError, Summary};
 use tokio::time::Instant;
 
@@ -142,31 +142,19 @@ pub(crate) async fn persist(
         let dialled = tokio::select! {
             dialled = endpoint.connect(found.peer, files::ALPN) => dialled,
             // It has come meanwhile, where this dial may not lead to it.
-            () = tidings.next(), if lost.is_some() => continue,
+            _ = tidings.next(), if lost.is_some() => continue,
         };
-        let mut is_back = false;
+        let mut missed = None;
         let why = match dialled {
             Ok(connection) => {
                 context.remember(peer, found.peer);
+                let ended;
                 let transfer = transfer(&found, &connection);
-                tokio::pin!(transfer);
-                let ended = tokio::select! {
-                    ended = &mut transfer => ended,
-                    () = tidings.missed(&connection) => {
-                        is_back = true;
-                        // It ends at that as with any other loss.
-                        connection.close(files::GONE, b"started anew");
-                        transfer.await
-                    }
-                };
+                (ended, missed) = attempt(&connection, &mut tidings, transfer).await;
                 match ended {
                     Ended::Done(summary) => return status(&summary),
                     Ended::Failed { failure, .. } => return Err(failure),
-                    Ended::Interrupted(_) if is_back => "it was started anew".to_owned(),
-                    Ended::Interrupted(why) => {
-                        connection.close(files::GONE, b"interrupted");
-                        why
-                    }
+                    Ended::Interrupted(why) => why,
                 }
             }
             // A peer that was never there is not waited for.
@@ -188,11 +176,41 @@ pub(crate) async fn persist(
             let hint = "the same command goes on where this ended";
             return Err(Failure::new(Status::Unreachable, error).hint(hint));
         }
-        if !is_back {
+        if missed != Some(Presence::Online) {
             tokio::select! {
                 () = tokio::time::sleep(PAUSE) => (),
-                () = tidings.next() => (),
+                _ = tidings.next() => (),
             }
         }
     }
+}
+
+/// Transfers over one connection; and where the peer at its end was missed, what was told of that peer.
+async fn attempt(
+    connection: &Connection,
+    tidings: &mut Tidings,
+    transfer: impl Future<Output = Ended>,
+) -> (Ended, Option<Presence>) {
+    tokio::pin!(transfer);
+    let presence = tokio::select! {
+        ended = &mut transfer => {
+            if matches!(ended, Ended::Interrupted(_)) {
+                connection.close(files::GONE, b"interrupted");
+            }
+            return (ended, None);
+        }
+        presence = tidings.missed(connection) => presence,
+    };
+    // It ends at that as with any other loss.
+    connection.close(files::GONE, b"missed");
+    let ended = match (transfer.await, presence) {
+        (Ended::Interrupted(_), Presence::Online) => {
+            Ended::Interrupted("it was started anew".to_owned())
+        }
+        (Ended::Interrupted(_), Presence::Offline | Presence::Unknown) => {
+            Ended::Interrupted("it is gone".to_owned())
+        }
+        (ended @ (Ended::Done(_) | Ended::Failed { .. }), _) => ended,
+    };
+    (ended, Some(presence))
 }

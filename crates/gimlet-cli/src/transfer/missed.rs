@@ -6,7 +6,7 @@
 use std::future::pending;
 use std::time::Duration;
 
-use gimlet::{Connection, Endpoint, PeerId, Watching};
+use gimlet::{Connection, Endpoint, PeerId, Presence, Watching};
 
 /// How long a peer that has come anew may take to send something on a connection from before, besides
 /// three round trips: both sides say something every second, and each acknowledges that. Who is given up
@@ -23,24 +23,24 @@ impl Tidings {
     }
 
     /// Waits for the next.
-    pub(super) async fn next(&mut self) {
+    pub(super) async fn next(&mut self) -> Presence {
         if let Some(watching) = &mut self.0
-            && watching.changed().await.is_some()
+            && let Some(presence) = watching.changed().await
         {
-            return;
+            return presence;
         }
         pending().await
     }
 
-    /// Ends once the peer has come or gone, and this connection has been silent ever since. One that only
-    /// signed in again is still heard.
-    pub(super) async fn missed(&mut self, connection: &Connection) {
+    /// Ends once the peer has come or gone, and this connection has been silent ever since; says which. One
+    /// that only signed in again is still heard.
+    pub(super) async fn missed(&mut self, connection: &Connection) -> Presence {
         loop {
-            self.next().await;
+            let presence = self.next().await;
             let heard = packets(connection);
             tokio::time::sleep(ANSWER_TIMEOUT + 3 * connection.rtt()).await;
             if packets(connection) == heard {
-                return;
+                return presence;
             }
         }
     }
