@@ -139,7 +139,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if wanted(Part::Times) {
         report.simulated(simulated::measure(plan)?);
     }
-    let binary = match wanted(Part::Forward) {
+    let binary = match wanted(Part::Forward) || wanted(Part::Files) {
         true => Some(workspace::binary(args.binary.as_deref())?),
         false => None,
     };
@@ -167,11 +167,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         if wanted(Part::Memory) {
             report.memory(memory::measure(plan).await?);
         }
-        if let Some(binary) = &binary {
+        if let (Some(binary), true) = (&binary, wanted(Part::Forward)) {
             report.forward(forward::measure(plan, binary, sandbox).await?);
         }
-        if wanted(Part::Files) {
-            report.files(files::measure(plan).await?);
+        if let (Some(binary), true) = (&binary, wanted(Part::Files)) {
+            report.files(files::measure(plan, binary, sandbox).await?);
         }
         anyhow::Ok(())
     })?;

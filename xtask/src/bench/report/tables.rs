@@ -202,24 +202,46 @@ pub(super) fn forward(lines: &[forward::Line]) {
 
 /// Files, and what they are measured against.
 pub(super) fn files(files: &Files) {
-    const COLUMNS: [Column; 2] = [text(52), number(16)];
-    heading("Files over loopback");
-    let line = |what: &str, value: String| print(&COLUMNS, Style::new(), [what.to_owned(), value]);
-    let rate = |figure: &Figure| format!("{:.0} MB/s", figure.median);
-    line("the session alone", rate(&files.session));
-    line(
-        "a large file, hashed, verified and on disk",
-        rate(&files.file),
+    const COLUMNS: [Column; 8] = [
+        text(14),
+        number(9),
+        number(7),
+        number(7),
+        number(10),
+        number(10),
+        number(10),
+        number(10),
+    ];
+    heading("A large file, hashed, verified and on disk, MB/s; CPU, s/GiB");
+    let titles = [
+        "", "session", "file", "ratio", "s. send", "s. recv", "f. send", "f. recv",
+    ];
+    print(&COLUMNS, HEAD, titles.map(str::to_owned));
+    for line in &files.large {
+        let (session, file) = (&line.session_cpu, &line.file_cpu);
+        let cells = [
+            line.network.clone(),
+            format!("{:.0}", line.session.median),
+            format!("{:.0}", line.file.median),
+            format!("{:.2}", line.ratio.median),
+            format!("{:.2}", session.sender.median),
+            format!("{:.2}", session.receiver.median),
+            format!("{:.2}", file.sender.median),
+            format!("{:.2}", file.receiver.median),
+        ];
+        print(&COLUMNS, Style::new(), cells);
+    }
+    anstream::println!(
+        "{:.0} small files a second, {:.0} by tar through a pipe: {:.2}",
+        files.small.median,
+        files.tar.median,
+        files.small_ratio.median
     );
-    line("ratio", format!("{:.2}", files.file_ratio.median));
-    let cpu = format!("{:.2} CPU s/GiB", files.file_cpu.median);
-    line("sender and receiver of it together", cpu);
-    let rate = |figure: &Figure| format!("{:.0} /s", figure.median);
-    line("small files, tar through a pipe", rate(&files.tar));
-    line("small files, sent", rate(&files.small));
-    line("ratio", format!("{:.2}", files.small_ratio.median));
-    let times = format!("{:.1} x", files.wormhole);
-    line("the large file, as fast as by magic-wormhole", times);
+    anstream::println!(
+        "1 GiB from start to end over loopback: {:.2} s, by magic-wormhole {:.2} s",
+        files.beside_wormhole,
+        files.wormhole
+    );
 }
 
 /// Idle memory.
