@@ -29,6 +29,7 @@ use quinn::{AsyncUdpSocket, UdpPoller};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+mod ahead;
 mod carry;
 mod connect;
 mod framed;
@@ -40,6 +41,7 @@ mod tcp;
 #[cfg(test)]
 mod tests;
 
+pub use ahead::ReadAhead;
 pub use carry::{Carrying, End, carry};
 pub use connect::{Destination, TunnelError};
 pub use inbox::{Inbox, Received, inbox};

@@ -14,6 +14,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{self, http};
 
+use super::ahead::ReadAhead;
 use super::tcp::prepare;
 use crate::proxy::{self, Proxy, ProxyError};
 
@@ -59,7 +60,7 @@ pub enum TunnelError {
 }
 
 /// After the handshake of the WebSocket, whose frames are ours to make.
-pub(super) type Stream = TlsStream<TcpStream>;
+pub(super) type Stream = TlsStream<ReadAhead<TcpStream>>;
 
 pub(super) async fn connect(to: &Destination<'_>) -> Result<(Stream, SocketAddr), TunnelError> {
     let connecting = time::timeout(TIMEOUT, shake_hands(to));
@@ -75,8 +76,8 @@ async fn shake_hands(to: &Destination<'_>) -> Result<(Stream, SocketAddr), Tunne
     prepare(&tcp).map_err(TunnelError::Tcp)?;
     let local = tcp.local_addr().map_err(TunnelError::Tcp)?;
     let name = ServerName::try_from(to.host.to_owned()).map_err(|_| TunnelError::Name)?;
-    let tls = TlsConnector::from(to.tls.clone()).connect(name, tcp).await;
-    let tls = tls.map_err(TunnelError::Tls)?;
+    let tls = TlsConnector::from(to.tls.clone()).connect(name, ReadAhead::new(tcp));
+    let tls = tls.await.map_err(TunnelError::Tls)?;
 
     let failed = |error| TunnelError::WebSocket(Box::new(error));
     let uri = format!("wss://{}:{}{PATH}", proxy::bracketed(to.host), to.port);

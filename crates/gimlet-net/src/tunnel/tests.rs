@@ -52,8 +52,8 @@ async fn what_waits_together_leaves_together_and_segments_become_packets() {
 
 #[tokio::test]
 async fn a_full_outbox_drops_the_oldest_and_counts_them() {
-    // Four times that at any age.
-    let outbox = outbox(3 * MAX_MESSAGE / 4, Budget::unlimited());
+    // Sixteen times that at any age.
+    let outbox = outbox(3 * MAX_MESSAGE / 16, Budget::unlimited());
     let all = 1000u64;
     for n in 0..all {
         let mut packet = vec![0; 1000];
@@ -118,6 +118,18 @@ async fn outboxes_share_a_budget_and_give_it_back() {
     drop(one);
     other.push(&[2; 1000], None);
     assert_eq!(packets(other.next().await.message()).len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_young_may_be_more_only_while_half_of_the_budget_is_free() {
+    let budget = Budget::new(40_000);
+    let stuck = outbox(2_000, budget.clone());
+    (0..100).for_each(|_| stuck.push(&[1; 1000], None));
+    // All that waits is one message, which goes whenever half is used.
+    assert!(stuck.dropped() > 60, "{}", stuck.dropped());
+    let other = outbox(2_000, budget);
+    other.push(&[2; 1000], None);
+    assert_eq!(other.dropped(), 0);
 }
 
 // --- inbox ---

@@ -12,7 +12,7 @@ use axum::http::header::{CONNECTION, HeaderValue};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use gimlet_net::tunnel::{Carrying, carry, prepare};
+use gimlet_net::tunnel::{Carrying, ReadAhead, carry, prepare};
 use gimlet_proto::tunnel::{PATH, Role};
 use hyper::server::conn::http1;
 use hyper::upgrade::OnUpgrade;
@@ -126,7 +126,7 @@ impl Listener {
 /// The way from a TCP connection to the one request it may make. `None` where it ends before.
 async fn greet(tcp: TcpStream, tls: TlsAcceptor, router: Router) -> Option<()> {
     prepare(&tcp).ok()?;
-    let shaken = time::timeout(HANDSHAKE_TIMEOUT, tls.accept(tcp)).await;
+    let shaken = time::timeout(HANDSHAKE_TIMEOUT, tls.accept(ReadAhead::new(tcp))).await;
     let tls = shaken.ok()?.ok()?;
     let connection = http1::Builder::new()
         .max_buf_size(MAX_REQUEST)
@@ -163,7 +163,7 @@ async fn serve(upgraded: OnUpgrade, mut visitor: Visitor) {
         return;
     };
     visitor.pass.arrived();
-    let Ok(parts) = upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>() else {
+    let Ok(parts) = upgraded.downcast::<TokioIo<TlsStream<ReadAhead<TcpStream>>>>() else {
         return;
     };
     // Nobody sends before the answer is there (RFC 6455 section 4.1).
