@@ -164,7 +164,7 @@ fn a_file_that_the_sender_may_not_read_is_told_to_both_and_the_others_arrive() {
     let pair = Pair::new();
     let secret = pair.write("folder/secret", b"secret");
     pair.write("folder/open", b"open");
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o000)).unwrap();
     let folder = secret.strip_suffix("/secret").unwrap();
     // Named itself, it is not even offered.
     let args = ["send", &secret, "--to", "bob"];
