@@ -19,6 +19,7 @@ mod report;
 mod setup;
 mod simulated;
 mod throughput;
+mod topic;
 mod worker;
 
 use std::path::PathBuf;
@@ -77,6 +78,8 @@ enum Part {
     Memory,
     /// iperf3 through a forward beside the bare session, with the real binary
     Forward,
+    /// Publish/subscribe to a thousand, beside quinn's streams
+    Topic,
     /// Files beside the bare session, tar through a pipe and magic-wormhole, with the real binary
     Files,
 }
@@ -169,6 +172,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         if let (Some(binary), true) = (&binary, wanted(Part::Forward)) {
             report.forward(forward::measure(plan, binary, sandbox).await?);
+        }
+        if wanted(Part::Topic) {
+            report.topic(topic::measure(plan).await?);
         }
         if let (Some(binary), true) = (&binary, wanted(Part::Files)) {
             report.files(files::measure(plan, binary, sandbox).await?);

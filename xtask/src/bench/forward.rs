@@ -21,10 +21,17 @@ use std::path::Path;
 /// Megabits a second of the link.
 const LINK_MBIT: u32 = 1000;
 
+/// Bytes of one measurement: two seconds, over loopback and over the link, beside which it does not
+/// count how either of both begins.
+const BYTES: u64 = 1 << 30;
+const LINK_BYTES: u64 = 256 << 20;
+
 /// One direction over one network.
 #[derive(Debug, Serialize)]
 pub(super) struct Line {
     pub(super) what: String,
+    /// Whether everything shares the processors.
+    pub(super) is_loopback: bool,
     /// MB/s of the session alone.
     pub(super) session: Figure,
     /// MB/s of iperf3 through the forward.
@@ -67,6 +74,10 @@ pub(super) async fn measure(
 async fn over(network: Network, binary: &Path, plan: Plan) -> anyhow::Result<Vec<Line>> {
     let name = network.name();
     let is_loopback = network.is_loopback();
+    let bytes = match is_loopback {
+        true => BYTES,
+        false => LINK_BYTES,
+    };
     let hosts = Hosts::start(network, binary).await?;
     let mut lines = Vec::new();
     for (direction, reverse) in [("to the service", false), ("from the service", true)] {
@@ -74,9 +85,9 @@ async fn over(network: Network, binary: &Path, plan: Plan) -> anyhow::Result<Vec
         progress(format_args!("forward, {what}"));
         let mut rounds = Rounds::default();
         for _ in 0..plan.rounds {
-            rounds.run(&hosts, plan.bytes, reverse, is_loopback).await?;
+            rounds.run(&hosts, bytes, reverse, is_loopback).await?;
         }
-        lines.push(rounds.line(what)?);
+        lines.push(rounds.line(what, is_loopback)?);
     }
     Ok(lines)
 }
@@ -102,11 +113,12 @@ impl Rounds {
         Ok(())
     }
 
-    fn line(&self, what: String) -> anyhow::Result<Line> {
+    fn line(&self, what: String, is_loopback: bool) -> anyhow::Result<Line> {
         let figure = |values: &[f64]| Figure::of(values.iter().copied());
         let ratios = self.session.iter().zip(&self.forward).map(|(s, f)| f / s);
         Ok(Line {
             what,
+            is_loopback,
             session: figure(&self.session).context("no round")?,
             forward: figure(&self.forward).context("no round")?,
             ratio: Figure::of(ratios).context("no round")?,

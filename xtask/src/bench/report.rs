@@ -17,6 +17,7 @@ use super::relay::Relays;
 use super::setup::Times;
 use super::simulated::Simulated;
 use super::throughput::Line;
+use super::topic::Topics;
 use crate::term::{BAD, DIM, GOOD, HEAD, paint};
 pub(super) use target::{Limit, Target, print as print_targets};
 
@@ -32,6 +33,7 @@ pub(super) struct Report {
     relay: Option<Relays>,
     memory: Option<Memory>,
     forward: Vec<forward::Line>,
+    topic: Option<Topics>,
     files: Option<Files>,
     targets: Vec<Target>,
 }
@@ -49,6 +51,7 @@ impl Report {
             relay: None,
             memory: None,
             forward: Vec::new(),
+            topic: None,
             files: None,
             targets: Vec::new(),
         }
@@ -114,6 +117,13 @@ impl Report {
         tables::forward(&lines);
         self.targets.extend(target::forward(&lines));
         self.forward = lines;
+    }
+
+    /// Takes the topics.
+    pub(super) fn topic(&mut self, topics: Topics) {
+        tables::topic(&topics);
+        self.targets.extend(target::topic(&topics));
+        self.topic = Some(topics);
     }
 
     /// Takes the files.

@@ -27,7 +27,7 @@ const STARTING: (Duration, u32) = (Duration::from_millis(50), 100);
 /// Where everybody is.
 pub(super) enum Network {
     Loopback,
-    Link { links: Links, mbit: u32 },
+    Link { links: Box<Links>, mbit: u32 },
 }
 
 /// Everybody.
@@ -58,7 +58,7 @@ impl Network {
     }
 
     pub(super) async fn link(sandbox: Sandbox, mbit: u32) -> anyhow::Result<Self> {
-        let links = Links::build(sandbox, mbit).await?;
+        let links = Box::new(Links::build(sandbox, mbit).await?);
         Ok(Self::Link { links, mbit })
     }
 

@@ -12,6 +12,7 @@ use crate::bench::relay::{Relay, Relays};
 use crate::bench::setup::Times;
 use crate::bench::simulated::RTT_MS;
 use crate::bench::throughput::{Line, Variant};
+use crate::bench::topic::Topics;
 use crate::term::{Column, HEAD, NOTE, paint, row};
 
 /// Fastest over slowest round of plain quinn from which the machine was too busy to be believed.
@@ -195,6 +196,45 @@ pub(super) fn forward(lines: &[forward::Line]) {
             format!("{:.2}", line.forward_cpu.median),
             rate(line.proxy),
             rate(line.bare),
+        ];
+        print(&COLUMNS, Style::new(), cells);
+    }
+}
+
+/// A publisher, and quinn's streams alone.
+pub(super) fn topic(topics: &Topics) {
+    const COLUMNS: [Column; 6] = [
+        text(22),
+        number(14),
+        number(12),
+        number(12),
+        number(10),
+        number(10),
+    ];
+    let count = topics.subscribers;
+    heading(&format!(
+        "{count} subscribers over loopback; CPU in microseconds a delivery"
+    ));
+    let titles = [
+        "",
+        "deliveries/s",
+        "CPU, sent",
+        "CPU, got",
+        "p50 ms",
+        "p99 ms",
+    ];
+    print(&COLUMNS, HEAD, titles.map(str::to_owned));
+    for (name, side) in [
+        ("quinn's streams", &topics.plain),
+        ("a topic", &topics.gimlet),
+    ] {
+        let cells = [
+            name.to_owned(),
+            format!("{:.0}", side.per_s.median),
+            format!("{:.1}", side.cpu_publisher.median),
+            format!("{:.1}", side.cpu_subscriber.median),
+            format!("{:.1}", side.p50.median),
+            format!("{:.1}", side.p99.median),
         ];
         print(&COLUMNS, Style::new(), cells);
     }
