@@ -3,17 +3,18 @@
 //! CUBIC (RFC 9438) cuts its window at every loss, so on a line that loses one packet in two hundred
 //! it is hardly ever more than a few packets long. But a loss of congestion has a cause that shows: a
 //! queue overflows, so packets sent about then waited as long as they ever do. Here a loss cuts the
-//! window when the queue was at least half full then ([`Queue::was_full`]), or when more are lost than
-//! lines lose ([`Losses`]); as TCP Veno does it (Fu and Liew, 2003), with CUBIC for Reno. Any other
-//! loss is repeated and nothing more. And a queue that is ours alone is not left standing ([`Drain`]).
+//! window when the queue was at least half full then ([`Queue::was_full`]) and more are lost there than
+//! the line loses anyway, or when more are lost than lines lose ([`Losses`]); as TCP Veno does it (Fu and
+//! Liew, 2003), with CUBIC for Reno. Any other loss is repeated and nothing more. And a queue that is ours
+//! alone is not left standing ([`Drain`]).
 //!
 //! ```text
 //!                                                                 ╭─ congestion ─╮
 //! SlowStart ── queue ──▶ Conservative ── five round trips ──▶ Avoidance ◀────────╯
 //!     ▲ │                    │ │                                ▲ ▲ │
 //!     │ ╰──── congestion ────┼─┴──────── congestion ────────────╯ │ │ queue stays
-//!     ╰── queue was a burst ─╯                                    │ ▼
-//!                                                  two round trips Draining
+//!     ├── queue was a burst ─╯                                    │ ▼
+//!     ╰──────────── never cut, and the queue is another's ──────── Draining, two round trips
 //! ```
 //!
 //! Slow start ends as in HyStart++ (RFC 9406). Beside a CUBIC flow in one queue both see it overflow,
@@ -33,6 +34,9 @@ use super::queue::Queue;
 
 /// Window of a new path, bytes (RFC 9002 section 7.2).
 const INITIAL_WINDOW: u64 = 14_720;
+
+/// Where slow start ends while nothing is known.
+const NEVER_CUT: u64 = u64::MAX;
 
 /// Least window, packets (RFC 9002 section 7.2).
 const MIN_PACKETS: u64 = 2;
@@ -79,6 +83,8 @@ struct Discerning {
     /// Slow start ends here, if not before.
     threshold: u64,
     queue: Queue,
+    /// Whether the queue was full when what is acknowledged now was sent.
+    is_full: bool,
     losses: Losses,
     /// Packets sent before this say nothing new: the window was cut for them.
     cut_at: Option<Instant>,
@@ -86,6 +92,8 @@ struct Discerning {
     contested_until: Option<Instant>,
     /// A packet sent after this ends the round trip when it is acknowledged.
     round_began_at: Option<Instant>,
+    /// When the first packet left that ever arrived.
+    first_arrived: Option<Instant>,
     /// The newest packet of the acknowledgement being read.
     newest_acked: Option<Instant>,
     mtu: u64,
@@ -97,12 +105,14 @@ impl Discerning {
             phase: Phase::SlowStart,
             window: INITIAL_WINDOW,
             fraction: 0.0,
-            threshold: u64::MAX,
+            threshold: NEVER_CUT,
             queue: Queue::default(),
+            is_full: true,
             losses: Losses::default(),
             cut_at: None,
             contested_until: None,
             round_began_at: None,
+            first_arrived: None,
             newest_acked: None,
             mtu: u64::from(mtu),
         }
@@ -119,7 +129,9 @@ impl Discerning {
     /// A packet has arrived; `rtt` is the smoothed round trip.
     fn acked(&mut self, now: Instant, sent: Instant, bytes: u64, app_limited: bool, rtt: Duration) {
         self.newest_acked = self.newest_acked.max(Some(sent));
-        self.losses.on_acked(now, sent, bytes, self.mtu);
+        self.first_arrived.get_or_insert(sent);
+        self.losses
+            .on_acked(now, sent, bytes, self.mtu, self.is_full);
         if app_limited {
             if let Phase::Avoidance(cubic) = &mut self.phase {
                 cubic.pause();
@@ -148,6 +160,7 @@ impl Discerning {
             return;
         };
         self.queue.on_sample(now, sent);
+        self.is_full = self.queue.was_full(sent);
         if sent >= *self.round_began_at.get_or_insert(now) {
             self.round_began_at = Some(now);
             self.phase = self.next_phase(now);
@@ -157,11 +170,10 @@ impl Discerning {
     /// What a round trip leads to.
     fn next_phase(&mut self, now: Instant) -> Phase {
         match self.phase {
-            Phase::SlowStart | Phase::Conservative { .. } => self.next_of_slow_start(),
+            Phase::SlowStart | Phase::Conservative { .. } => self.next_of_slow_start(now),
             Phase::Avoidance(cubic) => {
-                let contested = self.contested_until.is_some_and(|until| now < until);
                 let drain = Drain::begin(&self.queue, cubic, self.window, self.mtu);
-                match drain.filter(|_| !contested) {
+                match drain.filter(|_| !self.is_contested(now)) {
                     Some(drain) => {
                         self.window = drain.hold().max(self.min_window());
                         Phase::Draining(drain)
@@ -178,13 +190,22 @@ impl Discerning {
                 Shown::Anothers => {
                     self.contested_until = Some(drain::contested_until(now));
                     self.window = drain.window;
-                    Phase::Avoidance(drain.cubic)
+                    match self.threshold {
+                        // The queue that ended slow start was not ours: there may be room for much more.
+                        NEVER_CUT => Phase::SlowStart,
+                        _ => Phase::Avoidance(drain.cubic),
+                    }
                 }
             },
         }
     }
 
-    fn next_of_slow_start(&self) -> Phase {
+    /// Whether the queue is known to be another's.
+    fn is_contested(&self, now: Instant) -> bool {
+        self.contested_until.is_some_and(|until| now < until)
+    }
+
+    fn next_of_slow_start(&self, now: Instant) -> Phase {
         let (low, high) = SLOW_START_QUEUE;
         let limit = (self.queue.least().unwrap_or_default() / 8).clamp(low, high);
         let queue = self.queue.now();
@@ -192,7 +213,9 @@ impl Discerning {
             _ if self.window >= self.threshold => {
                 Phase::Avoidance(Cubic::from_slow_start(self.window))
             }
-            Phase::SlowStart if queue >= limit => Phase::Conservative { queue, rounds: 1 },
+            Phase::SlowStart if queue >= limit && !self.is_contested(now) => {
+                Phase::Conservative { queue, rounds: 1 }
+            }
             Phase::Conservative { queue: then, .. } if queue < then / 2 => Phase::SlowStart,
             Phase::Conservative { rounds, .. } if rounds >= CONSERVATIVE_ROUNDS => {
                 Phase::Avoidance(Cubic::from_slow_start(self.window))
@@ -207,10 +230,15 @@ impl Discerning {
 
     /// So much is lost; `sent` is when the last of it was.
     fn lost(&mut self, now: Instant, sent: Instant, is_persistent: bool, bytes: u64) {
-        if !self.was_before_cut(sent) {
-            self.losses.on_lost(bytes);
+        // Before anything arrived the path may not have been there: a lost first flight says as little of
+        // a queue as a lost SYN, which does not end slow start either (RFC 5681 section 3.1).
+        let was_before_path = self.first_arrived.is_some_and(|first| sent < first);
+        if !self.was_before_cut(sent) && !was_before_path {
+            let was_full = self.queue.was_full(sent);
+            self.losses.on_lost(bytes, was_full);
+            let of_queue = was_full && self.losses.are_of_queue(self.mtu);
             // No bytes lost is a mark of congestion by the network (ECN).
-            if bytes == 0 || self.queue.was_full(sent) || self.losses.are_too_many(self.mtu) {
+            if bytes == 0 || of_queue || self.losses.are_too_many(self.mtu) {
                 self.cut(now);
             }
         }

@@ -68,9 +68,12 @@ impl Drain {
         })
     }
 
-    /// The window meanwhile: a tenth less than the path takes, as that is only estimated.
+    /// The window meanwhile: a little less than the path takes, as that is only estimated. An eighth of
+    /// what stands in the queue: much more would make room for a part of another's queue as well, and that
+    /// would then pass for ours.
     pub(super) fn hold(&self) -> u64 {
-        self.path * 9 / 10
+        let margin = (self.window - self.path) / 8;
+        self.path - margin.min(self.path / 10)
     }
 
     /// A round trip is over.

@@ -90,8 +90,11 @@ impl Queue {
         }
         if let Some(done) = self.blocks.back() {
             let mean = done.mean();
+            let before = self.blocks.iter().rev().nth(1).map_or(mean, Block::mean);
             self.least.update(now, mean, Duration::min);
-            self.most.update(now, mean, Duration::max);
+            // A queue is full for longer than a block. One block alone is a late acknowledgement, and no
+            // loss would count for twenty seconds for being at less than half of that.
+            self.most.update(now, mean.min(before), Duration::max);
         }
         if self.blocks.len() == MAX_BLOCKS {
             self.blocks.pop_front();
@@ -194,6 +197,18 @@ mod tests {
         });
         let (queue, start) = fed(rtts);
         assert!(!queue.was_full(start + MS * 140));
+    }
+
+    #[test]
+    fn one_late_acknowledgement_does_not_make_a_full_queue_look_empty() {
+        // Blocks are five packets long.
+        let rtts = (0..300).map(|n| match n {
+            0..100 => 40,
+            150 => 400,
+            _ => 60,
+        });
+        let (queue, start) = fed(rtts);
+        assert!(queue.was_full(start + MS * 250));
     }
 
     #[test]

@@ -18,6 +18,8 @@ struct Bench {
     rtt: Duration,
     /// Packets that the queue holds.
     queue: u32,
+    /// Most that a packet is late besides, ms; it holds up what follows.
+    jitter: u64,
     /// Every so manieth packet is lost on the way; 0 for none.
     lossy: u64,
     sent: u64,
@@ -34,6 +36,7 @@ impl Bench {
             free_at: now,
             rtt: MS * rtt_ms,
             queue,
+            jitter: 0,
             lossy,
             sent: 0,
             cuts: 0,
@@ -48,7 +51,11 @@ impl Bench {
         if fits {
             self.free_at = free_at + MS;
         }
-        let acked_at = (fits && arrives).then_some(free_at + MS + self.rtt);
+        // A sequence without order will do for chance.
+        let late = (self.sent * 7_919 % 1_009 * self.jitter / 1_009) as u32;
+        let before = self.under_way.iter().rev().find_map(|(_, at)| *at);
+        let acked_at = (free_at + MS + self.rtt + MS * late).max(before.unwrap_or(self.now));
+        let acked_at = (fits && arrives).then_some(acked_at);
         self.under_way.push_back((self.now, acked_at));
     }
 
@@ -136,6 +143,64 @@ fn a_queue_of_another_s_is_left_to_losses() {
 }
 
 #[test]
+fn a_queue_of_another_s_that_hardly_stands_is_not_taken_for_ours() {
+    // It stands at 30 ms with 200 ms of the path; an eighth or so of our window waits there.
+    let window = 115 * MTU;
+    let cubic = Cubic::from_slow_start(window);
+    let drain = Drain::begin(&standing(200, 30), cubic, window, MTU);
+    let drain = drain.expect("a queue stands");
+    // What is taken away hardly reaches into the other's part of the queue: 15 packets are ours.
+    let taken = window - drain.hold();
+    assert!((15 * MTU..=18 * MTU).contains(&taken), "{}", taken / MTU);
+}
+
+/// A queue that stands so long on a path with that round trip.
+fn standing(rtt_ms: u32, ms: u32) -> Queue {
+    let (mut queue, start) = (Queue::default(), Instant::now());
+    for n in 0..1_000 {
+        let rtt = if n < 200 { rtt_ms } else { rtt_ms + ms };
+        queue.on_sample(start + MS * (n + rtt), start + MS * n);
+    }
+    queue
+}
+
+#[test]
+fn slow_start_goes_on_where_the_queue_that_ended_it_is_another_s() {
+    let mut t = Bench::new(100, 10_000, 0);
+    // It begins while another's queue grows, whatever we do.
+    let mut ended = false;
+    for ms in 0..6_000 {
+        if ms % 8 == 0 && ms < 3_000 {
+            t.rtt += MS;
+        }
+        t.step();
+        ended |= !matches!(t.controller.phase, Phase::SlowStart);
+        if ended && matches!(t.controller.phase, Phase::SlowStart) {
+            assert!(t.controller.is_contested(t.now));
+            return;
+        }
+    }
+    panic!("{:?}", t.controller.phase);
+}
+
+#[test]
+fn losses_of_a_line_with_jitter_leave_the_window_alone() {
+    let mut t = Bench::new(100, 200, 200);
+    t.jitter = 12;
+    t.run(10);
+    let arrived = t.run(30);
+    assert!(arrived > 30_000 * 8 / 10, "{arrived}");
+}
+
+#[test]
+fn a_queue_that_overflows_cuts_the_window_on_a_lossy_line_as_well() {
+    let mut t = Bench::new(100, 15, 100);
+    let arrived = t.run(30);
+    assert!(t.cuts > 0);
+    assert!(arrived > 30_000 * 8 / 10, "{arrived}");
+}
+
+#[test]
 fn more_losses_than_a_line_has_cut_the_window_without_a_queue() {
     let mut t = Bench::new(100, 1_000, 8);
     t.run(10);
@@ -177,6 +242,18 @@ fn a_window_is_cut_once_for_what_was_sent_before() {
     assert_eq!(window, INITIAL_WINDOW * 7 / 10);
     t.controller.lost(t.now + MS, sent, false, 5 * MTU);
     assert_eq!(t.controller.window, window);
+}
+
+#[test]
+fn a_first_flight_that_never_arrived_does_not_end_slow_start() {
+    let mut t = Bench::new(100, 1_000, 0);
+    let (first, again) = (t.now, t.now + 3 * MS);
+    t.now = again + t.rtt;
+    t.controller.acked(t.now, again, MTU, false, t.rtt);
+    t.controller.end_acks(t.now);
+    t.controller.lost(t.now, first, false, 2 * MTU);
+    assert!(t.controller.window > INITIAL_WINDOW);
+    assert!(matches!(t.controller.phase, Phase::SlowStart));
 }
 
 #[test]
