@@ -184,7 +184,7 @@ impl Discerning {
             Phase::Draining(mut drain) => match drain.end_round(&self.queue) {
                 Shown::Nothing => Phase::Draining(drain),
                 Shown::Ours => {
-                    self.window = drain.path.max(self.min_window());
+                    self.window = drain.after.max(self.min_window());
                     Phase::Avoidance(Cubic::from_slow_start(self.window))
                 }
                 Shown::Anothers => {
