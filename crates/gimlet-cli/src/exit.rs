@@ -58,13 +58,26 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let red = anstyle::AnsiColor::Red.on_default().bold();
-        let error = crate::output::printable(&format!("{:#}", self.error));
+        let error = crate::output::printable(&in_words(&self.error));
         write!(f, "{red}error:{red:#} {error}")?;
         match &self.hint {
             Some(hint) => write!(f, "\n  hint: {hint}"),
             None => Ok(()),
         }
     }
+}
+
+/// The error and what is behind it, each said once: some say themselves what is behind them.
+fn in_words(error: &anyhow::Error) -> String {
+    let mut said = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !said.ends_with(&cause) {
+            said += ": ";
+            said += &cause;
+        }
+    }
+    said
 }
 
 /// What has no status of its own failed.
@@ -87,6 +100,15 @@ mod tests {
             text,
             "error: bob is not online\n  hint: start `gimlet up` there"
         );
+    }
+
+    #[test]
+    fn what_is_behind_an_error_is_said_once() {
+        let gone = || std::io::Error::from(std::io::ErrorKind::NotFound);
+        let plain = anyhow::Error::new(gone()).context("cannot read it");
+        let twice = anyhow::Error::new(gone()).context(format!("cannot read it: {}", gone()));
+        assert_eq!(in_words(&plain), format!("cannot read it: {}", gone()));
+        assert_eq!(in_words(&twice), in_words(&plain));
     }
 
     #[test]

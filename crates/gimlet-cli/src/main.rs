@@ -24,6 +24,7 @@ mod settings;
 mod talk;
 mod terminal;
 mod transfer;
+mod width;
 
 fn main() -> std::process::ExitCode {
     cli::main()

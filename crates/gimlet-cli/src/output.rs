@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::width;
+
 /// Prints results in the form asked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
@@ -96,7 +98,8 @@ pub(crate) fn printable_line(text: &str) -> String {
     printable(text).replace('\n', " ")
 }
 
-/// Rows with their columns aligned, two blanks apart, the first row as heading.
+/// Rows with their columns aligned, two blanks apart, the first row as heading. In a terminal that is too
+/// narrow, the last column goes on below itself.
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
 }
@@ -121,14 +124,15 @@ impl fmt::Display for Table {
             cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..columns).map(width).collect();
+        let before_last = widths.iter().rev().skip(1).map(|width| width + 2).sum();
         let dim = anstyle::Style::new().dimmed();
         for (number, row) in self.rows.iter().enumerate() {
-            let cells: Vec<String> = row
-                .iter()
-                .zip(&widths)
-                .map(|(cell, &width)| format!("{cell:<width$}"))
-                .collect();
-            let line = cells.join("  ");
+            let cells = row.iter().zip(&widths).enumerate();
+            let cells = cells.map(|(column, (cell, &width))| match column + 1 == columns {
+                true => width::hung(cell, before_last, width::of_stdout()),
+                false => format!("{cell:<width$}"),
+            });
+            let line = cells.collect::<Vec<_>>().join("  ");
             match number {
                 0 => write!(f, "{dim}{}{dim:#}", line.trim_end())?,
                 _ => write!(f, "\n{}", line.trim_end())?,

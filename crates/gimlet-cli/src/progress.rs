@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{IsTerminal, Write};
 
 use crate::output::Output;
+use crate::width;
 
 /// Shows nothing where standard error is no terminal, or nobody wants to read.
 #[derive(Debug)]
@@ -11,6 +12,9 @@ pub(crate) struct Progress {
     shown: bool,
     enabled: bool,
 }
+
+/// Columns used at most: further right nobody looks.
+const WIDEST: usize = 79;
 
 /// Back to the first column, and the line cleared from there.
 const CLEAR: &str = "\r\x1b[K";
@@ -23,12 +27,19 @@ impl Progress {
         }
     }
 
-    /// Puts `text` in place of what was shown. It should fit in 79 columns.
+    /// Puts `text` in place of what was shown. What does not fit in a line is cut off: a line that
+    /// wrapped could not be taken away again.
     pub(crate) fn show(&mut self, text: impl fmt::Display) {
         if self.enabled {
             self.shown = true;
+            let text: String = text.to_string().chars().take(Self::columns()).collect();
             self.write(format_args!("{CLEAR}{text}"));
         }
+    }
+
+    /// How many of them fit. Some terminals wrap behind the last column, so that one is left free.
+    pub(crate) fn columns() -> usize {
+        width::of_stderr().map_or(WIDEST, |columns| (columns - 1).min(WIDEST))
     }
 
     /// Takes it away, so that other lines can be written.

@@ -1,5 +1,6 @@
 //! From settings to an endpoint, and from what a person typed to a connection.
 
+use std::io::IsTerminal as _;
 use std::sync::{Mutex, PoisonError};
 
 use gimlet::{AcceptPolicy, Endpoint, Identity, Name, PeerId, Resolved, SignedIn};
@@ -197,6 +198,14 @@ pub(crate) fn label(peer: PeerId, name: Option<&Name>) -> String {
 
 /// Ctrl-C, or being told to end.
 pub(crate) async fn interrupted() {
+    signalled().await;
+    if std::io::stderr().is_terminal() {
+        // What the terminal shows of the key stands in the way of what is said next.
+        eprint!("\r\x1b[K");
+    }
+}
+
+async fn signalled() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

@@ -12,6 +12,7 @@ use crate::describe;
 use crate::exit::{Failure, Outcome, Status};
 use crate::output::ms;
 use crate::session::Context;
+use crate::width::{self, hung};
 use gimlet::doctor::ServerDistance;
 use gimlet::{Endpoint, NetReport, PortMapping, Transport};
 use nat::Nat;
@@ -100,7 +101,10 @@ impl fmt::Display for Report {
         writeln!(f, "local    {}", local.join(" "))?;
         match self.transport == Some(describe::transport(Transport::Tls)) {
             true => writeln!(f, "NAT      unknown: UDP is blocked; connected over TLS")?,
-            false => writeln!(f, "NAT      {}", self.nat)?,
+            false => {
+                let nat = hung(&self.nat.to_string(), 9, width::of_stdout());
+                writeln!(f, "NAT      {nat}")?;
+            }
         }
         let servers: Vec<_> = self.servers.iter().map(ToString::to_string).collect();
         writeln!(f, "servers  {}", servers.join(" "))?;

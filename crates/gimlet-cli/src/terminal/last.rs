@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::width;
+
 /// Shared by the thread that reads and the one that prints.
 #[derive(Clone, Default)]
 pub(super) struct Last(Arc<Mutex<Typed>>);
@@ -45,17 +47,13 @@ impl Last {
     }
 }
 
-/// Columns of the terminal.
-#[cfg(unix)]
+/// Columns of the terminal. Marks are printed on lines of their own where the cursor may not move as we
+/// think.
 fn width() -> usize {
-    let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout());
-    size.map_or(80, |size| usize::from(size.ws_col))
-}
-
-/// Marks are printed on lines of their own where the cursor may not move as we think.
-#[cfg(not(unix))]
-fn width() -> usize {
-    0
+    match cfg!(unix) {
+        true => width::of_stdout().unwrap_or(80),
+        false => 0,
+    }
 }
 
 #[cfg(test)]

@@ -24,9 +24,6 @@ const TOLD_EVERY: u32 = 4;
 /// Files above which people are told of them together, not one by one.
 const MANY: u32 = 20;
 
-/// Columns of the moving line: the smallest terminal, less one, so that it never wraps.
-const COLUMNS: usize = 79;
-
 /// Which way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -217,14 +214,14 @@ impl Drop for Shown<'_> {
 
 impl State {
     fn show(&mut self) {
-        if let Some(line) = line(self.running.values()) {
+        if let Some(line) = line(self.running.values(), Progress::columns()) {
             self.line.show(line);
         }
     }
 }
 
-/// The line that moves.
-fn line<'a>(rows: impl Iterator<Item = &'a Row>) -> Option<String> {
+/// The line that moves, without its bar where it would not fit.
+fn line<'a>(rows: impl Iterator<Item = &'a Row>, columns: usize) -> Option<String> {
     let rows: Vec<&Row> = rows.filter(|row| row.far.total > 0).collect();
     let (bytes, total) = rows.iter().fold((0, 0), |(bytes, total), row| {
         (bytes + row.far.bytes, total + row.far.total)
@@ -241,8 +238,7 @@ fn line<'a>(rows: impl Iterator<Item = &'a Row>) -> Option<String> {
     };
     let part = bytes as f64 / total as f64;
     let mut text = format!(
-        "{} {:3.0}% of {}, {}/s",
-        bar(part),
+        "{:3.0}% of {}, {}/s",
         (part * 100.0).floor(),
         size(total),
         size(rate as u64)
@@ -252,7 +248,12 @@ fn line<'a>(rows: impl Iterator<Item = &'a Row>) -> Option<String> {
         text += &format!(", {} left", span(left.min(360_000.0)));
     }
     text += &format!(", {} {who}", first.path);
-    Some(text.chars().take(COLUMNS).collect())
+    let whole = format!("{} {text}", bar(part));
+    let fitting = match whole.chars().count() <= columns {
+        true => whole,
+        false => text,
+    };
+    Some(fitting.chars().take(columns).collect())
 }
 
 /// Ten columns of a bar.
@@ -321,17 +322,21 @@ mod tests {
     fn the_moving_line_has_rate_time_left_and_path_and_fits() {
         let half = row(512 << 20, 1 << 30, f64::from(64 << 20));
         assert_eq!(
-            line([&half].into_iter()).unwrap(),
+            line([&half].into_iter(), 79).unwrap(),
             "[#####.....]  50% of 1.0 GiB, 64.0 MiB/s, 8.0 s left, direct to bob"
         );
         assert_eq!(
-            line([&half, &half].into_iter()).unwrap(),
+            line([&half, &half].into_iter(), 79).unwrap(),
             "[#####.....]  50% of 2.0 GiB, 128.0 MiB/s, 8.0 s left, direct to 2 peers"
         );
-        assert_eq!(line([&row(0, 0, 0.0)].into_iter()), None);
+        assert_eq!(line([&row(0, 0, 0.0)].into_iter(), 79), None);
         let mut long = row(1, 1 << 50, 1.0);
         long.label = "x".repeat(100);
-        assert_eq!(line([&long].into_iter()).unwrap().chars().count(), COLUMNS);
+        assert_eq!(line([&long].into_iter(), 79).unwrap().chars().count(), 79);
+        assert_eq!(
+            line([&half].into_iter(), 60).unwrap(),
+            " 50% of 1.0 GiB, 64.0 MiB/s, 8.0 s left, direct to bob"
+        );
     }
 
     #[test]

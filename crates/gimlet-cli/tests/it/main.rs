@@ -17,6 +17,8 @@ mod files;
 mod forward;
 #[cfg(target_os = "linux")]
 mod lan;
+#[cfg(unix)]
+mod looks;
 mod pipe;
 mod serve;
 #[cfg(unix)]

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::exit::Failure;
 use crate::output::printable_line;
+use crate::width::wrapped;
 
 /// Columns of a terminal that everybody has.
 const WIDTH: usize = 80;
@@ -114,24 +115,6 @@ impl fmt::Display for Line {
     }
 }
 
-/// Text in lines of at most so many columns; a longer word stands alone.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let line = lines.last_mut().expect("there is always one");
-        let columns = line.chars().count();
-        if columns > 0 && columns + 1 + word.chars().count() > width {
-            lines.push(word.to_owned());
-        } else {
-            if columns > 0 {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-    }
-    lines
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,14 +159,5 @@ mod tests {
             keys.sort_unstable();
             assert_eq!(keys, ["advice", "details", "found", "ok", "stage"]);
         }
-    }
-
-    #[test]
-    fn words_are_wrapped_and_long_ones_stand_alone() {
-        assert_eq!(
-            wrapped("a bb ccc dddddd e", 4),
-            ["a bb", "ccc", "dddddd", "e"]
-        );
-        assert_eq!(wrapped("", 4), [""]);
     }
 }

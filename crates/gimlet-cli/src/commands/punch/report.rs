@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::describe::{self, nat};
 use crate::exit::Status;
 use crate::output::ms;
+use crate::width::{self, hung};
 use gimlet::{Connection, NatClass};
 
 /// How connecting went. Times in milliseconds from the call of connect, except `sign_in_ms`.
@@ -141,12 +142,18 @@ impl fmt::Display for Report {
             )?;
         }
         let unknown = NatClass::default();
-        write!(
-            f,
-            "  my NAT: {}\n  its NAT: {}",
-            nat(self.nat_local.as_ref().unwrap_or(&unknown)),
-            nat(self.nat_remote.as_ref().unwrap_or(&unknown)),
-        )?;
+        let nat = |title: &str, of: &Option<NatClass>| {
+            let text = nat(of.as_ref().unwrap_or(&unknown));
+            format!(
+                "  {title}{}",
+                hung(&text, 2 + title.len(), width::of_stdout())
+            )
+        };
+        let (ours, theirs) = (
+            nat("my NAT: ", &self.nat_local),
+            nat("its NAT: ", &self.nat_remote),
+        );
+        write!(f, "{ours}\n{theirs}")?;
         if self.path == Some("direct") {
             return Ok(());
         }
