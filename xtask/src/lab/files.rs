@@ -108,7 +108,7 @@ pub(crate) struct Carried {
     pub(crate) seed: u64,
     /// Bytes of the file that were sent twice.
     pub(crate) twice: Option<u64>,
-    /// The most of them that one interruption cost.
+    /// Of them what the dearest interruption cost.
     pub(crate) most: Option<u64>,
     /// Of all bytes sent, those that went over the server.
     pub(crate) relayed_share: Option<f64>,
@@ -203,9 +203,12 @@ impl Calm {
         let ratio = direct + (relayed - direct) * share.clamp(0.0, 1.0);
         let cost = tally::cost(&passed.stretches, ordeal.bytes, passed.sent, ratio);
         (carried.twice, carried.most) = (Some(cost.all), Some(cost.most));
-        if cost.most > COST {
-            let most = cost.most;
-            let failure = format!("an interruption cost {most} bytes, must be {COST} at most");
+        let each = cost.all / u64::from(carried.kills + carried.moves).max(1);
+        if cost.surely.max(each) > COST {
+            let failure = format!(
+                "an interruption cost {} bytes, the mean of all {each}, must be {COST} at most",
+                cost.surely
+            );
             carried.failure.get_or_insert(failure);
         }
         carried

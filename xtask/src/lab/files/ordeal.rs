@@ -280,6 +280,9 @@ struct Begun {
     stretches: Vec<Stretch>,
     /// How often its process of the moment has said so.
     times: usize,
+    /// Bytes that were sent at the two looks before: what was said after the first of them may have been
+    /// read only after the second.
+    looks: [u64; 2],
 }
 
 impl Begun {
@@ -291,9 +294,11 @@ impl Begun {
             self.stretches.push(Stretch {
                 had: began["resumed_bytes"].as_u64().unwrap_or(0),
                 sent,
+                before: self.looks[0],
                 acts: 0,
             });
         }
+        self.looks = [self.looks[1], sent];
     }
 
     fn act(&mut self, act: Act) {

@@ -6,8 +6,10 @@
 pub(super) struct Stretch {
     /// Bytes of the file that the receiver had at its beginning.
     pub(super) had: u64,
-    /// Bytes that were sent by then.
+    /// Bytes that were sent when that was seen.
     pub(super) sent: u64,
+    /// Bytes that were sent when it was surely not said yet: on a busy machine we look late.
+    pub(super) before: u64,
     /// What was done to the transfer in it.
     pub(super) acts: u32,
 }
@@ -16,20 +18,26 @@ pub(super) struct Stretch {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Cost {
     pub(super) all: u64,
-    /// Of one interruption; of those of one stretch the mean.
+    /// Of the dearest interruption; of those of one stretch the mean.
     pub(super) most: u64,
+    /// What that has cost at least, however late we looked.
+    pub(super) surely: u64,
 }
 
 /// Of a file of `bytes` that took `sent` in all, where it takes `ratio` bytes on the wire for one.
 pub(super) fn cost(stretches: &[Stretch], bytes: u64, sent: u64, ratio: f64) -> Cost {
-    let ends = stretches.iter().skip(1).map(|next| (next.had, next.sent));
-    let ends = ends.chain([(bytes, sent)]);
+    let ends = stretches.iter().skip(1);
+    let ends = ends.map(|next| (next.had, next.sent, next.before));
+    let ends = ends.chain([(bytes, sent, sent)]);
     let mut cost = Cost::default();
-    for (stretch, (had, sent)) in stretches.iter().zip(ends) {
-        let went = (sent - stretch.sent) as f64 / ratio;
-        let stayed = had as f64 - stretch.had as f64;
-        let lost = (went - stayed).max(0.0) as u64;
-        cost.most = cost.most.max(lost / u64::from(stretch.acts.max(1)));
+    for (stretch, (had, sent, before)) in stretches.iter().zip(ends) {
+        let lost = |sent: u64| {
+            let went = sent.saturating_sub(stretch.sent) as f64 / ratio;
+            let stayed = had as f64 - stretch.had as f64;
+            (went - stayed).max(0.0) as u64 / u64::from(stretch.acts.max(1))
+        };
+        cost.most = cost.most.max(lost(sent));
+        cost.surely = cost.surely.max(lost(before));
     }
     cost.all = (sent as f64 / ratio - bytes as f64).max(0.0) as u64;
     cost
@@ -40,7 +48,13 @@ mod tests {
     use super::*;
 
     fn stretch(had: u64, sent: u64, acts: u32) -> Stretch {
-        Stretch { had, sent, acts }
+        let before = sent.saturating_sub(15);
+        Stretch {
+            had,
+            sent,
+            before,
+            acts,
+        }
     }
 
     #[test]
@@ -54,6 +68,7 @@ mod tests {
         let expected = Cost {
             all: 150,
             most: 100,
+            surely: 90,
         };
         assert_eq!(cost(&stretches, 1000, 1725, 1.5), expected);
     }
