@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use quinn::{AsyncUdpSocket, Runtime, TokioRuntime};
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::runtime::Handle;
 
 pub use drops::Drops;
 
@@ -33,21 +34,17 @@ pub fn bind(addr: SocketAddr, dual_stack: bool) -> io::Result<Arc<dyn AsyncUdpSo
     TokioRuntime.wrap_udp_socket(socket.into())
 }
 
-/// Binds several UDP sockets to one address, at least one, each with what tells its losses. The system spreads senders over them, each
-/// sender always to the same one. Systems other than Linux give one socket whatever `count` is: only there
+/// Binds a UDP socket for each of these runtimes, all to one address, each with what tells its losses. The system spreads
+/// senders over them, each sender always to the same one. Systems other than Linux give one socket, for the first: only there
 /// `SO_REUSEPORT` spreads.
 ///
 /// # Errors
 ///
 /// As [`bind`]: also if another process shares the port in the same way.
-///
-/// # Panics
-///
-/// Outside a tokio runtime.
 pub fn bind_shards(
     addr: SocketAddr,
     dual_stack: bool,
-    count: usize,
+    runtimes: &[Handle],
 ) -> io::Result<Vec<(Arc<dyn AsyncUdpSocket>, Drops)>> {
     let first = open(addr, dual_stack)?;
     first.bind(&addr.into())?;
@@ -58,14 +55,20 @@ pub fn bind_shards(
     {
         sockets[0].set_reuse_port(true)?;
         let here = sockets[0].local_addr()?;
-        for _ in 1..count {
+        for _ in 1..runtimes.len() {
             let further = open(addr, dual_stack)?;
             further.set_reuse_port(true)?;
             further.bind(&here)?;
             sockets.push(further);
         }
     }
-    sockets.into_iter().map(counted).collect()
+    let registered = sockets.into_iter().zip(runtimes);
+    registered
+        .map(|(socket, runtime)| {
+            let _entered = runtime.enter();
+            counted(socket)
+        })
+        .collect()
 }
 
 /// A socket, and what tells its losses.
@@ -148,7 +151,8 @@ mod tests {
     #[tokio::test]
     async fn shards_share_a_port_that_nobody_else_gets() {
         let addr = SocketAddr::from(([127, 0, 0, 1], 0));
-        let shards = bind_shards(addr, false, 3).unwrap();
+        let runtimes = [(); 3].map(|()| Handle::current());
+        let shards = bind_shards(addr, false, &runtimes).unwrap();
         let here = shards[0].0.local_addr().unwrap();
         assert!(
             shards
@@ -157,7 +161,7 @@ mod tests {
         );
         assert_eq!(shards.len(), if cfg!(target_os = "linux") { 3 } else { 1 });
         for count in [1, 2] {
-            let error = bind_shards(here, false, count).unwrap_err();
+            let error = bind_shards(here, false, &runtimes[..count]).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         }
     }
@@ -166,7 +170,8 @@ mod tests {
     #[tokio::test]
     async fn a_socket_aside_gets_what_its_peer_sends_and_nothing_else() {
         for (listen, mapped) in [("127.0.0.1:0", false), ("[::]:0", true)] {
-            let Ok(shards) = bind_shards(listen.parse().unwrap(), true, 2) else {
+            let runtimes = [(); 2].map(|()| Handle::current());
+            let Ok(shards) = bind_shards(listen.parse().unwrap(), true, &runtimes) else {
                 panic!("{listen}: not even loopback");
             };
             let port = shards[0].0.local_addr().unwrap().port();

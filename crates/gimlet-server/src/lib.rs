@@ -8,7 +8,8 @@
 //! # Tasks
 //!
 //! - a *pump* a core owns one of the sockets of the main port: it forwards frames, and hands QUIC on to
-//!   quinn through a bounded queue. The first of them owns the relay and answers STUN;
+//!   quinn through a bounded queue. The first of them owns the relay and answers STUN. On a pool of threads each has one of
+//!   its own besides;
 //! - the *control* task owns the rendezvous, and looks at every connection now and then; the two machines speak through bounded channels, so
 //!   neither is behind a lock;
 //! - a task a control session reads and writes it;

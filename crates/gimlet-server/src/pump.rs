@@ -17,6 +17,7 @@ mod inlet;
 mod outlet;
 pub(crate) mod overflow;
 mod plan;
+mod seat;
 mod shard;
 
 use std::io;
@@ -41,6 +42,7 @@ pub(crate) use inlet::Failures;
 use inlet::Inlet;
 pub(crate) use outlet::Outlet;
 use plan::Plan;
+pub(crate) use seat::Seat;
 use shard::{Origin, Shard, Wants};
 
 /// Updates that may wait for a follower, which takes them before anything else; were it to stand still,

@@ -5,7 +5,7 @@ mod quic;
 mod resets;
 mod running;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use crate::door::Door;
 use crate::handle::ServerHandle;
 use crate::limits::Limits;
 use crate::names::NameFile;
-use crate::pump::{self, Annexes, Follower, Pump};
+use crate::pump::{self, Annexes, Follower, Pump, Seat};
 use crate::quic_socket::QuicSocket;
 use crate::responder::{self, Responder};
 use crate::rounds::Rounds;
@@ -45,6 +45,8 @@ use running::Running;
 pub struct Server {
     config: Config,
     sockets: Sockets,
+    /// Of the pumps, in the order of their sockets; who has none runs here.
+    seats: VecDeque<Seat>,
     local: SocketAddr,
     identity: Identity,
     tls: rustls::ServerConfig,
@@ -72,13 +74,18 @@ impl Server {
     /// Outside a tokio runtime.
     pub fn bind(config: Config) -> Result<Self, BindError> {
         let (listen, shards) = (config.listen, config.shards.max(1));
-        let listened = Sockets::bind(listen, config.alt_port, config.listen_alt, shards);
-        let sockets = listened.map_err(|source| BindError::Listen {
-            address: config.listen,
+        let failed = |source| BindError::Listen {
+            address: listen,
             source,
-        })?;
+        };
+        let seats = Seat::several(shards).map_err(failed)?;
+        let runtimes: Vec<_> = seats.iter().map(Seat::runtime).collect();
+        let listened = Sockets::bind(listen, config.alt_port, config.listen_alt, &runtimes);
+        let sockets = listened.map_err(failed)?;
         let tcp = listen_tcp(&config, &sockets)?;
-        Self::build(config, sockets, tcp)
+        let mut server = Self::build(config, sockets, tcp)?;
+        server.seats = seats.into();
+        Ok(server)
     }
 
     /// A server on these sockets, real or simulated. What `config` says of addresses to listen on is
@@ -134,6 +141,7 @@ impl Server {
                 limits: watch::Sender::new(Limits::of(&config)),
             },
             sockets,
+            seats: VecDeque::new(),
             config,
         })
     }
@@ -258,6 +266,8 @@ impl Server {
         let (hand, asides) = pump::asides();
         let is_real = !self.sockets.drops.is_empty();
         let annexes = || Annexes::new(is_real.then_some(self.local), counters.clone());
+        let mut seats = self.seats;
+        let main_seat = seats.pop_front().unwrap_or_else(Seat::here);
         let mut followers = Vec::new();
         for socket in self.sockets.shards {
             let (told, updates) = mpsc::channel(pump::UPDATES);
@@ -271,7 +281,8 @@ impl Server {
                 hand: hand.clone(),
                 counters: counters.clone(),
             };
-            tasks.spawn(follower.run());
+            let seat = seats.pop_front().unwrap_or_else(Seat::here);
+            seat.run(&mut tasks, follower.run());
         }
         if is_real {
             tasks.spawn(pump::overflow::watch(self.sockets.drops, counters.clone()));
@@ -288,7 +299,7 @@ impl Server {
             asides,
             followers,
         };
-        tasks.spawn(pump.run());
+        main_seat.run(&mut tasks, pump.run());
         for (socket, responder) in stun_only {
             tasks.spawn(responder::serve(socket, responder, counters.clone()));
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use gimlet_net::socket::{self, Drops};
 use quinn::AsyncUdpSocket;
+use tokio::runtime::Handle;
 
 use crate::config::AltPort;
 use crate::tunnel::Tunnels;
@@ -37,7 +38,8 @@ pub struct SecondAddress {
 
 impl Sockets {
     /// Binds real sockets. `[::]` takes both families, or IPv4 alone on a system without IPv6. The port
-    /// of `second`, unless 0, is that of the alternative port. `shards` sockets share the main port.
+    /// of `second`, unless 0, is that of the alternative port. A socket for each of the runtimes in `shards`, at least one,
+    /// shares the main port.
     ///
     /// # Errors
     ///
@@ -47,11 +49,11 @@ impl Sockets {
     /// # Panics
     ///
     /// Outside a tokio runtime.
-    pub fn bind(
+    pub(crate) fn bind(
         listen: SocketAddr,
         alt: AltPort,
         second: Option<SocketAddr>,
-        shards: usize,
+        shards: &[Handle],
     ) -> io::Result<Self> {
         let bound = match socket::bind_shards(listen, true, shards) {
             Err(error) if listen.ip().is_unspecified() && no_such_family(&error) => {
@@ -162,11 +164,12 @@ mod tests {
     #[tokio::test]
     async fn the_second_port_is_another_one_even_if_the_next_is_taken() {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let first = Sockets::bind(listen, AltPort::Next, None, 1).unwrap();
+        let here = [Handle::current(), Handle::current()];
+        let first = Sockets::bind(listen, AltPort::Next, None, &here[..1]).unwrap();
         let main = first.main.local_addr().unwrap();
         let alt = first.alt.unwrap().local_addr().unwrap();
         assert_ne!(main.port(), alt.port());
-        let taken = Sockets::bind(listen, AltPort::Port(main.port()), None, 2);
+        let taken = Sockets::bind(listen, AltPort::Port(main.port()), None, &here);
         assert_eq!(taken.unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 

@@ -4,7 +4,8 @@
 //! So a sender found [heavy](gimlet_proto::relay::Lane::poll_heavy) gets an *annex*: one more socket on the same
 //! port, connected to that sender, to which the system then takes all that comes from there. What is
 //! too much is dropped by the system, in that sender's own buffer, at no cost to this process. Which socket is read
-//! next say [`Turns`].
+//! next say [`Turns`]. All sessions of that sender come through it, so shares are by address there, and not by session as
+//! in a [`Lane`].
 //!
 //! An annex is closed when little comes through it. Where none can be had (other systems, tunnels,
 //! the simulator), everything stays in the shared queue, and the lane's shares are all there is.
