@@ -5,18 +5,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use gimlet::{ConnectError, Endpoint, Path, PeerId, Presence, SignInError, Watching};
+use gimlet::{Path, Watching};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
+use super::Ended;
 use super::conversation::Event;
 use super::exchange::{Exchange, Told};
 use super::link::{Gone, Link};
 use super::wire::{Hello, Record};
-use super::{ALPN, Ended};
-use crate::retry::Retry;
 use crate::waits::{stirred, until};
+
+mod role;
+
+pub(super) use role::Role;
+use role::next_link;
 
 /// Silence after which the other side is asked whether it is there, so that people know within half a
 /// minute who has gone without a word.
@@ -36,41 +39,6 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) enum Command {
     Say(String),
     Leave,
-}
-
-/// Where the next connection comes from.
-#[derive(Debug)]
-pub(super) enum Role {
-    /// We make it.
-    Asks {
-        endpoint: Endpoint,
-        peer: PeerId,
-        dialling: Option<JoinHandle<Option<Link>>>,
-    },
-    /// They make it, and the reception hands it on.
-    Accepts(mpsc::Receiver<(Link, Hello)>),
-}
-
-impl Role {
-    pub(super) fn asks(endpoint: Endpoint, peer: PeerId) -> Self {
-        Self::Asks {
-            endpoint,
-            peer,
-            dialling: None,
-        }
-    }
-}
-
-impl Drop for Role {
-    fn drop(&mut self) {
-        if let Self::Asks {
-            dialling: Some(dialling),
-            ..
-        } = self
-        {
-            dialling.abort();
-        }
-    }
 }
 
 /// A connection, and what is known of it.
@@ -304,60 +272,6 @@ async fn heard(standing: &mut Option<Standing>) -> Woken {
         record = standing.link.next() => Woken::Record(record),
         Ok(()) = standing.path.changed() => Woken::Path(*standing.path.borrow_and_update()),
     }
-}
-
-/// The next connection; `None` when there will be none.
-async fn next_link(role: &mut Role, has_link: bool) -> Option<(Link, Option<Hello>)> {
-    match role {
-        Role::Accepts(links) => {
-            let (link, hello) = links.recv().await?;
-            Some((link, Some(hello)))
-        }
-        Role::Asks { .. } if has_link => pending().await,
-        Role::Asks {
-            endpoint,
-            peer,
-            dialling,
-        } => {
-            let task = dialling.get_or_insert_with(|| tokio::spawn(dial(endpoint.clone(), *peer)));
-            let link = task.await.ok().flatten();
-            *dialling = None;
-            Some((link?, None))
-        }
-    }
-}
-
-/// Dials until somebody answers; `None` once the endpoint is closed.
-async fn dial(endpoint: Endpoint, peer: PeerId) -> Option<Link> {
-    let mut watching = endpoint.watch(peer).await.ok();
-    let mut retry = Retry::new();
-    loop {
-        match endpoint.connect(peer, ALPN).await {
-            Ok(connection) => {
-                if let Ok(link) = Link::open(connection).await {
-                    return Some(link);
-                }
-            }
-            Err(ConnectError::NotSignedIn(SignInError::SignedOut)) => return None,
-            Err(error) => tracing::debug!(peer = %peer.short(), %error, "not back yet"),
-        }
-        tokio::select! {
-            () = sleep(retry.pause(rand::random())) => (),
-            () = comes(&mut watching) => (),
-        }
-    }
-}
-
-/// Waits until the peer is said to have come.
-async fn comes(watching: &mut Option<Watching>) {
-    if let Some(watching) = watching {
-        while let Some(presence) = watching.changed().await {
-            if presence == Presence::Online {
-                return;
-            }
-        }
-    }
-    pending().await
 }
 
 /// The machine's clock; tokio's, so that it stands still where that does.

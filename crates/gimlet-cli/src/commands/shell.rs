@@ -6,14 +6,13 @@ mod asked;
 mod connected;
 mod hall;
 mod line;
+mod obey;
 
 use std::future::{Future, pending};
 use std::pin::pin;
-use std::time::Duration;
 
 use gimlet::{AcceptPolicy, Endpoint};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 
 use crate::args::AcceptArgs;
 use crate::attempts::Recorder;
@@ -22,19 +21,14 @@ use crate::event::{Event, Who};
 use crate::exit::{Failure, Outcome, Status};
 use crate::policy::{self, Policy, Question};
 use crate::session::{self, Context, Found};
-use crate::talk;
 use crate::terminal::{self, Input, Printer, Typed};
 use asked::{Asked, Waiting};
-use gimlet_apps::chat::{self, Conversation, Request};
+use gimlet_apps::chat::{self, Request};
 use gimlet_apps::echo;
-use hall::{Hall, News, Spoken};
-use line::{Command, Line};
+use hall::{Hall, News};
 
 /// What the shell answers: conversations, and the punches of others.
 const ALPNS: [&[u8]; 2] = [chat::ALPN, echo::ALPN];
-
-/// How long `punch` waits for the other side's program to let us in, before the next command has its turn.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The shell's state.
 struct Shell<'a> {
@@ -110,172 +104,6 @@ impl Shell<'_> {
                 () = self.asked.expiry() => self.expire().await,
                 () = session::interrupted() => return,
             }
-        }
-    }
-
-    /// Does what a line says; whether to leave.
-    async fn obey(&mut self, line: &str) -> bool {
-        let done = match line::parse(line) {
-            Line::Empty => Ok(()),
-            Line::Misused(usage) => {
-                let advice = "begin with a blank to send it as text";
-                self.say(format_args!("usage: {usage}; {advice}")).await;
-                Ok(())
-            }
-            Line::Text(text) => self.speak(text).await,
-            Line::Command(Command::Exit) => return true,
-            Line::Command(command) => self.command(command).await,
-        };
-        if let Err(failure) = done {
-            self.say(failure).await;
-        }
-        false
-    }
-
-    async fn command(&mut self, command: Command<'_>) -> Result<(), Failure> {
-        let endpoint = self.endpoint.clone();
-        match command {
-            Command::Help => self.say(line::HELP).await,
-            // Seen to by the caller.
-            Command::Exit => (),
-            Command::Whoami => {
-                let report = super::whoami::Report::of(self.context, &endpoint);
-                let report = self.meanwhile(report).await;
-                self.say(self.context.output.render(&report)).await;
-            }
-            Command::List => {
-                self.need_sign_in()?;
-                let listing = self
-                    .meanwhile(endpoint.list())
-                    .await
-                    .map_err(Failure::request)?;
-                self.say(super::list::render(self.context.output, listing))
-                    .await;
-            }
-            Command::Punch(peer) => self.punch(peer).await?,
-            Command::ListConnected => {
-                let connected = connected::render(self.context.output, &self.hall.lines());
-                self.say(connected).await;
-            }
-            Command::Leave => match self.hall.leave_current() {
-                Some(label) => self.say(format_args!("Left {label}.")).await,
-                None => return Err(nobody_to_talk_to()),
-            },
-            Command::Disconnect(peer) => match self.hall.leave(peer) {
-                Some(label) => self.say(format_args!("Left {label}.")).await,
-                None => return Err(not_talking_to(peer)),
-            },
-            Command::Request(peer) => self.request(peer).await?,
-            Command::Message(peer, text) => match self.hall.speak_to(peer, text, self.typed) {
-                Spoken::Said => (),
-                Spoken::Full(label) => return Err(full(&label)),
-                Spoken::Nobody => return Err(not_talking_to(peer)),
-            },
-            Command::Accept(peer) => self.answer(peer, true)?,
-            Command::Deny(peer) => self.answer(peer, false)?,
-            Command::Login => self.login().await?,
-            Command::Logout => {
-                self.need_sign_in()?;
-                endpoint.sign_out().await;
-                self.logged_out = true;
-                self.say("Signed out. Direct conversations go on; login signs in again.")
-                    .await;
-            }
-        }
-        Ok(())
-    }
-
-    async fn punch(&mut self, peer: &str) -> Result<(), Failure> {
-        if let Some(label) = self.hall.select(peer) {
-            let now = format!("Now talking to {label}.");
-            self.say(now).await;
-            return Ok(());
-        }
-        if self.accept_instead(peer) {
-            return Ok(());
-        }
-        let (with, conversation) = self.begin(peer, false).await?;
-        self.hall.add(with.clone(), conversation, true);
-        self.accept_instead(&with.peer.to_string());
-        // A script's next command finds it standing, or refused.
-        let settled = async {
-            while self.hall.is_asking(&with) {
-                let news = self.hall.next().await;
-                self.hear(news).await;
-            }
-        };
-        let _ = timeout(SETTLE_TIMEOUT, settled).await;
-        Ok(())
-    }
-
-    /// Asks the person there.
-    async fn request(&mut self, peer: &str) -> Result<(), Failure> {
-        if let Some(label) = self.hall.select(peer) {
-            let already = format!("You are talking to {label} already.");
-            self.say(already).await;
-            return Ok(());
-        }
-        if self.accept_instead(peer) {
-            return Ok(());
-        }
-        let (with, conversation) = self.begin(peer, true).await?;
-        self.say(format_args!(
-            "Asked {}; the answer may take a minute.",
-            with.label
-        ))
-        .await;
-        let id = with.peer.to_string();
-        self.hall.add(with, conversation, true);
-        // It may have asked while we dialled: then both want to.
-        self.accept_instead(&id);
-        Ok(())
-    }
-
-    /// Takes the request of a peer that we want to talk to ourselves; whether there was one.
-    fn accept_instead(&mut self, peer: &str) -> bool {
-        let asked = self.asked.take(peer);
-        let was_asked = asked.is_some();
-        match asked {
-            Some(Asked::Talk(with, request)) => self.hall.add(with, request.accept(), true),
-            Some(Asked::Connect(question)) => question.answer(true),
-            None => (),
-        }
-        was_asked
-    }
-
-    /// Connects to a peer to talk to it.
-    async fn begin(&mut self, peer: &str, asks: bool) -> Result<(Found, Conversation), Failure> {
-        self.need_sign_in()?;
-        if self.hall.is_full() {
-            let error = anyhow::anyhow!("there are too many conversations");
-            return Err(Failure::new(Status::Failed, error).hint("disconnect NAME ends one"));
-        }
-        let (endpoint, context) = (self.endpoint.clone(), self.context);
-        self.meanwhile(talk::ask(context, &endpoint, peer, asks))
-            .await
-    }
-
-    /// Signs in again, with new sockets. Conversations keep those they have.
-    async fn login(&mut self) -> Result<(), Failure> {
-        if !self.logged_out {
-            self.say("You are signed in already.").await;
-            return Ok(());
-        }
-        let (endpoint, recorder) = self.context.bind(&ALPNS, self.policy.clone()).await?;
-        let ready = self.meanwhile(self.context.ready(&endpoint)).await?;
-        self.changes = Changes::of(&endpoint).knowing(self.context.all_contacts()?);
-        self.endpoint = endpoint;
-        self.recorder = recorder;
-        self.logged_out = false;
-        self.tell(&Event::again(&ready)).await;
-        Ok(())
-    }
-
-    async fn speak(&mut self, text: &str) -> Result<(), Failure> {
-        match self.hall.speak(text, self.typed) {
-            Spoken::Said => Ok(()),
-            Spoken::Full(label) => Err(full(&label)),
-            Spoken::Nobody => Err(nobody_to_talk_to()),
         }
     }
 
@@ -375,19 +203,4 @@ async fn next_question(questions: &mut Option<mpsc::Receiver<Question>>) -> Ques
         return question;
     }
     pending().await
-}
-
-fn not_talking_to(peer: &str) -> Failure {
-    let error = anyhow::anyhow!("you are not talking to {peer}");
-    Failure::new(Status::Failed, error).hint("list connected shows whom you are talking to")
-}
-
-fn full(label: &str) -> Failure {
-    let error = anyhow::anyhow!("not sent: too many lines wait for {label} already");
-    Failure::new(Status::Failed, error)
-}
-
-fn nobody_to_talk_to() -> Failure {
-    let error = anyhow::anyhow!("there is nobody to talk to yet");
-    Failure::new(Status::Failed, error).hint("punch PEER connects; list shows who is there")
 }
