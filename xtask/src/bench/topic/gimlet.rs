@@ -66,8 +66,8 @@ pub(super) async fn subscribe(server: &str, tally: &Arc<Tally>) -> anyhow::Resul
     let server: ServerAddress = server.parse()?;
     let publisher = Identity::from_seed(&PUBLISHER).peer_id();
     let topic: Topic = TOPIC.parse()?;
-    let mut placing = JoinSet::new();
-    for _ in 0..HOSTS {
+    let mut hosts = Vec::new();
+    for nth in 1..=HOSTS {
         let builder = Endpoint::builder()
             .identity(Identity::generate())
             .server(server.clone());
@@ -75,15 +75,20 @@ pub(super) async fn subscribe(server: &str, tally: &Arc<Tally>) -> anyhow::Resul
         let endpoint = builder.bind().await?;
         endpoint.online().await?;
         endpoint.net_report().await;
-        // The first connection finds the direct path for all of them.
+        // The first connection finds the direct path for all of them, before anything else is done.
         let first = endpoint.connect(publisher, topic::ALPN).await?;
         let path = first.settled().await;
         if !path.is_direct() {
-            bail!("no direct path over loopback: {path}");
+            let outcome = first.outcome();
+            bail!("host {nth} has no direct path over loopback: {path}, {outcome:?}");
         }
+        hosts.push((endpoint, first));
+    }
+    let mut placing = JoinSet::new();
+    for (endpoint, _) in &hosts {
         for _ in 0..SUBSCRIBERS / HOSTS {
             let topic = topic.clone();
-            let subscription = Subscription::start(&endpoint, publisher, topic, Start::New);
+            let subscription = Subscription::start(endpoint, publisher, topic, Start::New);
             placing.spawn(placed(subscription));
         }
     }
