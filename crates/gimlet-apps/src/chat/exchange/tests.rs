@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::chat::wire::Refusal;
+use crate::records::Violation;
 
 /// One side, and what its person has seen.
 struct Side {
