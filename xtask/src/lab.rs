@@ -116,7 +116,11 @@ impl Plan {
         let nap = if args.quick { QUICK_NAP } else { NAP };
         // Who asks for a pair does not ask for what has none.
         let whole = |part| wanted(part) && (args.pair.is_empty() || !args.part.is_empty());
-        let extent = if args.full { Extent::full } else { Extent::short };
+        let extent = if args.full {
+            Extent::full
+        } else {
+            Extent::short
+        };
         let (mut kernel, mut tun) = (plan::all(), tun::all());
         if !args.pair.is_empty() {
             (kernel, tun) = (vec![], vec![]);

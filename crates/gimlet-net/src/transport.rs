@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::crypto::{CryptoError, HmacKey};
-use quinn::{EndpointConfig, MtuDiscoveryConfig, TransportConfig};
+use quinn::{AckFrequencyConfig, EndpointConfig, MtuDiscoveryConfig, TransportConfig};
 use quinn_proto::HashedConnectionIdGenerator;
 
 use crate::congestion::{DiscerningConfig, PathEpoch, RestartingFactory};
@@ -91,8 +91,13 @@ pub fn control_transport() -> TransportConfig {
     let timeout = CONTROL_IDLE_TIMEOUT
         .try_into()
         .expect("10 s is a valid timeout");
+    // A keep-alive is answered in the turn that reads it. By default the server would set a timer for
+    // each and come back to the connection 25 ms later, when others have taken its place in the caches.
+    let mut acknowledgements = AckFrequencyConfig::default();
+    acknowledgements.ack_eliciting_threshold(0u8.into());
     let mut config = TransportConfig::default();
     config
+        .ack_frequency_config(Some(acknowledgements))
         .initial_rtt(INITIAL_RTT)
         .max_idle_timeout(Some(timeout))
         .keep_alive_interval(Some(CONTROL_KEEP_ALIVE))

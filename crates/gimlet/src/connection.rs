@@ -314,7 +314,9 @@ async fn announce_end(shared: Arc<Shared>, peer: Arc<Peer>, quic: quinn::Connect
         let path = peer.path.borrow().rtt;
         // QUIC's own estimate still remembers the path before.
         let rtt = quic.rtt();
-        shared.farewells.said(path.map_or(rtt, |path| path.min(rtt)));
+        shared
+            .farewells
+            .said(path.map_or(rtt, |path| path.min(rtt)));
     }
     peer.remove_connection(&quic);
     shared.announce(EndpointEvent::Closed {

@@ -107,8 +107,7 @@ async fn take(fan: &Fan) -> anyhow::Result<Round> {
 }
 
 fn side(rounds: Vec<Round>) -> anyhow::Result<Side> {
-    let figure =
-        |of: fn(&Round) -> f64| Figure::of(rounds.iter().map(of)).context("no round");
+    let figure = |of: fn(&Round) -> f64| Figure::of(rounds.iter().map(of)).context("no round");
     Ok(Side {
         per_s: figure(|round| round.per_s)?,
         cpu_publisher: figure(|round| round.cpu_publisher)?,

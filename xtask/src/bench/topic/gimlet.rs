@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use gimlet::{AcceptPolicy, Endpoint, Identity, ServerAddress};
+use gimlet::{AcceptPolicy, Connection, Endpoint, Identity, PeerId, ServerAddress};
 use gimlet_apps::Router;
 use gimlet_apps::topic::{self, Config, Start, Subscription, Topic, Update};
 use tokio::task::{JoinHandle, JoinSet};
@@ -66,23 +66,14 @@ pub(super) async fn subscribe(server: &str, tally: &Arc<Tally>) -> anyhow::Resul
     let server: ServerAddress = server.parse()?;
     let publisher = Identity::from_seed(&PUBLISHER).peer_id();
     let topic: Topic = TOPIC.parse()?;
-    let mut hosts = Vec::new();
+    let mut coming = JoinSet::new();
     for nth in 1..=HOSTS {
-        let builder = Endpoint::builder()
-            .identity(Identity::generate())
-            .server(server.clone());
-        let builder = builder.port_mapping(false).accept(AcceptPolicy::Nobody);
-        let endpoint = builder.bind().await?;
-        endpoint.online().await?;
-        endpoint.net_report().await;
-        // The first connection finds the direct path for all of them, before anything else is done.
-        let first = endpoint.connect(publisher, topic::ALPN).await?;
-        let path = first.settled().await;
-        if !path.is_direct() {
-            let outcome = first.outcome();
-            bail!("host {nth} has no direct path over loopback: {path}, {outcome:?}");
-        }
-        hosts.push((endpoint, first));
+        let host = host(server.clone(), publisher);
+        coming.spawn(async move { host.await.with_context(|| format!("host {nth}")) });
+    }
+    let mut hosts = Vec::new();
+    while let Some(host) = coming.join_next().await {
+        hosts.push(host??);
     }
     let mut placing = JoinSet::new();
     for (endpoint, _) in &hosts {
@@ -98,6 +89,25 @@ pub(super) async fn subscribe(server: &str, tally: &Arc<Tally>) -> anyhow::Resul
         following.spawn(follow(subscription, tally.clone()));
     }
     Ok(following)
+}
+
+/// A host whose first connection has found the direct path for all that follow.
+async fn host(server: ServerAddress, publisher: PeerId) -> anyhow::Result<(Endpoint, Connection)> {
+    let builder = Endpoint::builder()
+        .identity(Identity::generate())
+        .server(server)
+        .port_mapping(false)
+        .accept(AcceptPolicy::Nobody);
+    let endpoint = builder.bind().await?;
+    endpoint.online().await?;
+    endpoint.net_report().await;
+    let first = endpoint.connect(publisher, topic::ALPN).await?;
+    let path = first.settled().await;
+    if !path.is_direct() {
+        let outcome = first.outcome();
+        bail!("no direct path over loopback: {path}, {outcome:?}");
+    }
+    Ok((endpoint, first))
 }
 
 /// Waits until the publisher has told it where it is.

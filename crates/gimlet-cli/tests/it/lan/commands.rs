@@ -42,7 +42,9 @@ impl Network {
 #[test]
 fn parity_c_files_go_both_ways_on_one_network_with_no_server() {
     let network = Network::new();
-    let content: Vec<u8> = (0..3_000_000_u32).map(|n| (n.wrapping_mul(n) >> 7) as u8).collect();
+    let content: Vec<u8> = (0..3_000_000_u32)
+        .map(|n| (n.wrapping_mul(n) >> 7) as u8)
+        .collect();
     let file = network.file("a", "file");
     fs::write(&file, &content).unwrap();
 
