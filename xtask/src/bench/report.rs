@@ -122,7 +122,7 @@ impl Report {
     /// Takes the topics.
     pub(super) fn topic(&mut self, topics: Topics) {
         tables::topic(&topics);
-        self.targets.extend(target::topic(&topics));
+        self.targets.push(target::topic(&topics));
         self.topic = Some(topics);
     }
 

@@ -60,6 +60,20 @@ fn two_peers_know_each_other_by_key_and_exchange_post_quantum_keys() {
 }
 
 #[test]
+fn a_peer_with_aws_lc_alone_is_understood() {
+    let (mut alice, bob) = (party(), party());
+    alice.credential.provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    for (dialer, acceptor) in [(&alice, &bob), (&bob, &alice)] {
+        let client = dialer.credential.peer_client(acceptor.id, b"test/1");
+        let alpns = [b"test/1".to_vec()];
+        let server = acceptor.credential.peer_server(dialer.id, &alpns);
+        let name = acceptor.id.server_name();
+        let shaken = shake(client.unwrap(), server.unwrap(), &name).unwrap();
+        assert_eq!(shaken.server_saw, Some(dialer.id));
+    }
+}
+
+#[test]
 fn a_dialer_refuses_another_key_than_the_one_it_wants() {
     let (alice, bob, mallory) = (party(), party(), party());
     let client = alice.credential.peer_client(bob.id, b"test/1").unwrap();

@@ -91,18 +91,11 @@ pub(super) fn forward(lines: &[forward::Line]) -> Vec<Target> {
     lines.iter().map(target).collect()
 }
 
-/// Of a publisher beside streams alone: numbering, keeping and acknowledging may cost as much again.
-pub(super) fn topic(topics: &Topics) -> [Target; 2] {
-    let (per_s, p99) = (topics.per_s_ratio.median, topics.p99_ratio.median);
-    [
-        Target::new(
-            "topic / streams, deliveries",
-            per_s,
-            "x",
-            Limit::AtLeast(0.5),
-        ),
-        Target::new("topic / streams, p99 at ease", p99, "x", Limit::AtMost(2.0)),
-    ]
+/// Of a publisher beside streams alone, at ease. Flooded, streams carry many messages in a packet, which
+/// tells what QUIC can do and not what a publisher should cost.
+pub(super) fn topic(topics: &Topics) -> Target {
+    let p99 = topics.p99_ratio.median;
+    Target::new("topic / streams, p99 at ease", p99, "x", Limit::AtMost(3.0))
 }
 
 /// Of files beside what they are measured against.

@@ -29,7 +29,10 @@ pub(super) struct Publisher {
 impl Publisher {
     pub(super) async fn start(server: &str) -> anyhow::Result<Self> {
         let publisher = topic::Publisher::start(Config::default()).await?;
-        let router = Router::new().on(topic::ALPN, publisher.handler());
+        // Each subscriber has a connection.
+        let router = Router::new()
+            .limit(2 * SUBSCRIBERS)
+            .on(topic::ALPN, publisher.handler());
         let endpoint = Endpoint::builder()
             .identity(Identity::from_seed(&PUBLISHER))
             .server(server.parse()?)
