@@ -336,7 +336,7 @@ impl Engine {
                     FrameKind::Data | FrameKind::Bind => (),
                 });
             }
-            Report::Unclaimed { session, datagram } => self.held.hold(session, datagram, now),
+            Report::Unclaimed { session, datagram } => self.unclaimed(session, datagram, now),
             Report::Suspect { link, route } => {
                 let mut home = None;
                 self.with_link(&link, |entry| {

@@ -227,6 +227,16 @@ impl Engine {
         self.drive(addr);
     }
 
+    /// A relayed packet of a session that the path socket did not know when it came. The introduction may
+    /// have overtaken the report of it: they come by different tasks.
+    pub(super) fn unclaimed(&mut self, session: SessionId, datagram: Vec<u8>, now: Instant) {
+        let known = self.by_session.get(&session);
+        match known.and_then(|addr| self.entries.get(addr)) {
+            Some(entry) => self.shared.socket.inject(&entry.peer.link, datagram),
+            None => self.held.hold(session, datagram, now),
+        }
+    }
+
     /// The entry whose session an introduction continues: the same credentials again, because the
     /// server was restarted or has forgotten us.
     fn resumed(&self, introduction: &Introduction) -> Option<VirtualAddr> {
