@@ -18,7 +18,7 @@ pub enum Ipv6Fact {
         /// Whether a firewall keeps out who was not sent to.
         firewall: Option<bool>,
     },
-    /// This host has no address of it.
+    /// This host has no address of it that the internet reaches.
     Absent,
     /// No server has one, so it can't be tried.
     Untested,
@@ -49,7 +49,9 @@ impl Ipv6Fact {
                 Some(false) => "It works, and no firewall is in the way.",
                 None => "It works.",
             }),
-            Self::Absent => Words::good("This network has none. That is common; IPv4 does."),
+            Self::Absent => Words::good(
+                "This machine has no address that the internet reaches. That is common; IPv4 does.",
+            ),
             Self::Untested => {
                 Words::good("This machine has an address, but the server has none to try it with.")
             }
