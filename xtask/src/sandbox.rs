@@ -7,6 +7,7 @@
 use std::os::unix::fs::MetadataExt;
 
 use anyhow::{Context, bail};
+use patchbay::Lab;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What is needed where [`enter`] fails, for a person.
@@ -25,6 +26,17 @@ pub(crate) enum Sandbox {
     UserNamespace,
     /// As real root, where user namespaces are switched off.
     RealRoot,
+}
+
+impl Sandbox {
+    /// A lab with nothing in it yet.
+    pub(crate) async fn lab(self) -> anyhow::Result<Lab> {
+        let builder = match self {
+            Self::UserNamespace => Lab::builder(),
+            Self::RealRoot => Lab::builder().allow_real_root(),
+        };
+        builder.build().await
+    }
 }
 
 /// Enters the sandbox. The error says what the kernel refused; [`NEEDS`] what to do.

@@ -2,6 +2,14 @@
 
 use serde::Serialize;
 
+/// Bytes that processor time is told by.
+pub(super) const GIB: f64 = (1u64 << 30) as f64;
+
+/// Bytes in GiB.
+pub(super) fn gib(bytes: u64) -> f64 {
+    bytes as f64 / GIB
+}
+
 /// What many measurements of one thing say.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(super) struct Figure {

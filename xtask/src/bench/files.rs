@@ -18,10 +18,11 @@ use anyhow::Context;
 use serde::Serialize;
 
 use super::figures::Figure;
+use super::link::Network;
 use super::{Plan, progress};
 use crate::sandbox::Sandbox;
 use crate::workspace;
-use hosts::{Hosts, Network, Spent};
+use hosts::{Hosts, Spent};
 
 /// Links that are measured, megabits a second, and what part of loopback's bytes goes over each: a few
 /// seconds' worth.
@@ -119,7 +120,7 @@ pub(super) async fn measure(
 
 /// The session and a file in turns.
 async fn over(hosts: &Hosts, file: &Path, bytes: u64, rounds: usize) -> anyhow::Result<Large> {
-    let network = hosts.network();
+    let network = hosts.network.name();
     let mut taken = Rounds::default();
     for round in 1..=rounds {
         progress(format_args!("files, {network}, round {round} of {rounds}"));
@@ -130,7 +131,7 @@ async fn over(hosts: &Hosts, file: &Path, bytes: u64, rounds: usize) -> anyhow::
     let (session, file) = (rates(&taken.session), rates(&taken.file));
     Ok(Large {
         network,
-        is_loopback: hosts.is_loopback(),
+        is_loopback: hosts.network.is_loopback(),
         ratio: ratio(&file, &session)?,
         session: figure(session)?,
         file: figure(file)?,

@@ -13,9 +13,10 @@ use anyhow::Context;
 use serde::Serialize;
 
 use super::figures::Figure;
+use super::link::Network;
 use super::{Plan, progress};
 use crate::sandbox::Sandbox;
-use hosts::{Hosts, Network};
+use hosts::Hosts;
 use std::path::Path;
 
 /// Megabits a second of the link.
@@ -63,7 +64,7 @@ pub(super) async fn measure(
     binary: &Path,
     sandbox: Option<Sandbox>,
 ) -> anyhow::Result<Vec<Line>> {
-    let mut lines = over(Network::loopback(), binary, plan).await?;
+    let mut lines = over(Network::Loopback, binary, plan).await?;
     if let Some(sandbox) = sandbox {
         let link = Network::link(sandbox, LINK_MBIT).await?;
         lines.extend(over(link, binary, plan).await?);

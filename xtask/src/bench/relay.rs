@@ -12,12 +12,10 @@ mod targets;
 use serde::Serialize;
 
 use super::crew::Worker;
-use super::figures::Figure;
+use super::figures::{Figure, GIB};
 use super::message::{Order, Role, Threads};
 use super::{Plan, progress};
 pub(super) use suite::{Args, run};
-
-const GIB: f64 = (1u64 << 30) as f64;
 
 /// What a flood through the server and one through the bare forwarder came to.
 #[derive(Debug, Clone, Copy, Serialize)]

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::crew::Worker;
-use super::figures::Figure;
+use super::figures::{Figure, GIB, gib};
 use super::message::{Role, Threads, Way};
 use super::{Plan, progress};
 
@@ -13,9 +13,6 @@ const WARM_UP: u64 = 64 << 20;
 /// Streams beside TLS: the window of one holds it up where queues are long, and bulk data goes over
 /// several as well.
 pub(super) const SEVERAL: u8 = 4;
-
-/// The bytes of which the processor time is told.
-const GIB: f64 = (1u64 << 30) as f64;
 
 /// A way for a stream to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -242,7 +239,7 @@ async fn sample(
         _ => None,
     };
     let (sender, receiver) = (cast.sender.read().await?, cast.receiver.read().await?);
-    let gib = bytes as f64 / GIB;
+    let gib = gib(bytes);
     Ok(Sample {
         mb_per_s: bytes as f64 / 1e6 / sent.seconds,
         cpu_sender: (sender.cpu_s - before.0.cpu_s) / gib,

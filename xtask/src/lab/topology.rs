@@ -60,11 +60,7 @@ pub(crate) struct Topology {
 impl Topology {
     /// Brings up the public region and every site in `sites`.
     pub(crate) async fn build(sandbox: Sandbox, sites: &BTreeSet<Site>) -> anyhow::Result<Self> {
-        let builder = match sandbox {
-            Sandbox::UserNamespace => Lab::builder(),
-            Sandbox::RealRoot => Lab::builder().allow_real_root(),
-        };
-        let lab = builder.build().await?;
+        let lab = sandbox.lab().await?;
         let public = lab
             .add_router("public")
             .preset(RouterPreset::Public)

@@ -1,6 +1,5 @@
 //! A sender, a receiver and a server, on one machine or in namespaces with a link between.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -10,24 +9,17 @@ use tokio::time::timeout;
 
 use super::text;
 use crate::bench::cpu;
-use crate::bench::link::Links;
+use crate::bench::figures::gib;
+use crate::bench::link::Network;
 use crate::gimlet::{Gimlet, Place, Running};
-use crate::sandbox::Sandbox;
-use crate::server::serve;
 use crate::workspace;
 
 /// Longest that one measurement may take.
 pub(super) const LIMIT: Duration = Duration::from_secs(120);
 
-/// Where everybody is.
-pub(super) enum Network {
-    Loopback,
-    Link { links: Box<Links>, mbit: u32 },
-}
-
 /// Everybody, and where their files are.
 pub(super) struct Hosts {
-    network: Network,
+    pub(super) network: Network,
     pub(super) alice: Gimlet,
     pub(super) bob: Gimlet,
     folder: PathBuf,
@@ -43,31 +35,14 @@ pub(super) struct Spent {
     pub(super) receiver: f64,
 }
 
-impl Network {
-    pub(super) async fn link(sandbox: Sandbox, mbit: u32) -> anyhow::Result<Self> {
-        let links = Box::new(Links::build(sandbox, mbit).await?);
-        Ok(Self::Link { links, mbit })
-    }
-}
-
 impl Hosts {
     pub(super) async fn start(
         network: Network,
         binary: &Path,
         folder: &Path,
     ) -> anyhow::Result<Self> {
-        let (place, ip): (Place, IpAddr) = match &network {
-            Network::Loopback => (Place::Here, Ipv4Addr::LOCALHOST.into()),
-            Network::Link { links, .. } => {
-                let place = Place::Namespace(links.server.clone());
-                (place, links.server_ip.into())
-            }
-        };
-        let [near, far] = match &network {
-            Network::Loopback => [Place::Here, Place::Here],
-            Network::Link { links, .. } => links.hosts.clone().map(Place::Namespace),
-        };
-        let (server, address) = serve(binary, place, ip, None, folder).await?;
+        let (server, address) = network.serve(binary, folder).await?;
+        let [near, far] = network.places();
         let host = |place: &Place, name: &str| {
             let gimlet = Gimlet::on_loopback(binary, &address, folder, name);
             let place = place.clone();
@@ -83,17 +58,6 @@ impl Hosts {
             network,
             _server: server,
         })
-    }
-
-    pub(super) fn network(&self) -> String {
-        match &self.network {
-            Network::Loopback => "loopback".to_owned(),
-            Network::Link { mbit, .. } => format!("{mbit} Mbit/s"),
-        }
-    }
-
-    pub(super) fn is_loopback(&self) -> bool {
-        matches!(self.network, Network::Loopback)
     }
 
     /// The session alone.
@@ -155,8 +119,4 @@ impl Hosts {
         workspace::fresh(&target)?;
         Ok(target)
     }
-}
-
-fn gib(bytes: u64) -> f64 {
-    bytes as f64 / (1u64 << 30) as f64
 }

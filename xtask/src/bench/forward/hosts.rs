@@ -1,21 +1,21 @@
 //! A service's host, its user, and a server, on one machine or in namespaces with a link between.
 
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::time::{sleep, timeout};
 
 use super::proxy::Proxy;
 use crate::bench::cpu;
-use crate::bench::link::Links;
+use crate::bench::figures::gib;
+use crate::bench::link::{Network, spawn};
 use crate::gimlet::{Gimlet, Place, Running, tethered};
-use crate::sandbox::{Sandbox, on_path};
-use crate::server::serve;
+use crate::sandbox::on_path;
 use crate::workspace;
 
 /// Longest that one measurement may take.
@@ -23,12 +23,6 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// Pause before a service that does not listen yet is looked for again, and how often.
 const STARTING: (Duration, u32) = (Duration::from_millis(50), 100);
-
-/// Where everybody is.
-pub(super) enum Network {
-    Loopback,
-    Link { links: Box<Links>, mbit: u32 },
-}
 
 /// Everybody.
 pub(super) struct Hosts {
@@ -52,61 +46,11 @@ pub(super) struct Taken {
     pub(super) cpu: f64,
 }
 
-impl Network {
-    pub(super) fn loopback() -> Self {
-        Self::Loopback
-    }
-
-    pub(super) async fn link(sandbox: Sandbox, mbit: u32) -> anyhow::Result<Self> {
-        let links = Box::new(Links::build(sandbox, mbit).await?);
-        Ok(Self::Link { links, mbit })
-    }
-
-    pub(super) fn name(&self) -> String {
-        match self {
-            Self::Loopback => "loopback".to_owned(),
-            Self::Link { mbit, .. } => format!("{mbit} Mbit/s"),
-        }
-    }
-
-    pub(super) fn is_loopback(&self) -> bool {
-        matches!(self, Self::Loopback)
-    }
-
-    /// Where the server runs, and its address.
-    fn server(&self) -> (Place, IpAddr) {
-        match self {
-            Self::Loopback => (Place::Here, Ipv4Addr::LOCALHOST.into()),
-            Self::Link { links, .. } => (
-                Place::Namespace(links.server.clone()),
-                links.server_ip.into(),
-            ),
-        }
-    }
-
-    /// Where the user is, and where the service is.
-    fn places(&self) -> [Place; 2] {
-        match self {
-            Self::Loopback => [Place::Here, Place::Here],
-            Self::Link { links, .. } => links.hosts.clone().map(Place::Namespace),
-        }
-    }
-
-    fn spawn(&self, place: &Place, mut command: Command) -> anyhow::Result<Child> {
-        command.kill_on_drop(true);
-        match place {
-            Place::Here => Ok(command.spawn()?),
-            Place::Namespace(device) => device.spawn_command(command),
-        }
-    }
-}
-
 impl Hosts {
     pub(super) async fn start(network: Network, binary: &Path) -> anyhow::Result<Self> {
         let folder = workspace::target().join("bench").join("forward");
         workspace::fresh(&folder)?;
-        let (place, ip) = network.server();
-        let (server, address) = serve(binary, place, ip, None, &folder).await?;
+        let (server, address) = network.serve(binary, &folder).await?;
         let [near, far] = network.places();
         let host = |place: &Place, name: &str| {
             let gimlet = Gimlet::on_loopback(binary, &address, &folder, name);
@@ -123,7 +67,7 @@ impl Hosts {
         let mut iperf3 = tethered(&program()?);
         iperf3.args(["--server", "--bind", "127.0.0.1", "--port", &port]);
         iperf3.stdout(Stdio::null());
-        let iperf3 = network.spawn(&far, iperf3)?;
+        let iperf3 = spawn(&far, iperf3)?;
         let echo = host(&far, "echo");
         let echo = echo.start(&["--name", "echo", "up", "--echo"]).await?;
         let expose = ["--name", "iperf3", "expose", "iperf3", &port];
@@ -213,7 +157,7 @@ impl Hosts {
         iperf3.args(reverse.then_some("--reverse"));
         iperf3.stdout(Stdio::piped()).stderr(Stdio::null());
         let [near, _] = self.network.places();
-        let iperf3 = self.network.spawn(&near, iperf3)?;
+        let iperf3 = spawn(&near, iperf3)?;
         let done = timeout(LIMIT, iperf3.wait_with_output()).await;
         let done = done.context("iperf3 takes too long")??;
         let said: Value = serde_json::from_slice(&done.stdout).context("iperf3 said no JSON")?;
@@ -221,10 +165,6 @@ impl Hosts {
         let rate = said["end"]["sum_received"]["bits_per_second"].as_f64();
         Ok(rate.context("iperf3 told no rate")? / 8e6)
     }
-}
-
-fn gib(bytes: u64) -> f64 {
-    bytes as f64 / (1u64 << 30) as f64
 }
 
 fn program() -> anyhow::Result<PathBuf> {

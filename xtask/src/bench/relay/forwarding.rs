@@ -6,10 +6,8 @@ use serde::Serialize;
 
 use super::rig::{Kind, Rig};
 use super::suite::Plan;
-use crate::bench::figures::Figure;
+use crate::bench::figures::{Figure, GIB};
 use crate::bench::progress;
-
-const GIB: f64 = (1u64 << 30) as f64;
 
 /// Seconds until caches, routes and buffers are warm.
 const WARM_UP: f64 = 0.1;

@@ -43,11 +43,7 @@ const INTERFACES: [&str; 2] = ["tun0", "tun1"];
 impl World {
     /// Makes the namespaces and starts the carrier.
     pub(crate) async fn build(sandbox: Sandbox) -> anyhow::Result<Self> {
-        let builder = match sandbox {
-            Sandbox::UserNamespace => Lab::builder(),
-            Sandbox::RealRoot => Lab::builder().allow_real_root(),
-        };
-        let lab = builder.build().await?;
+        let lab = sandbox.lab().await?;
         let server = lab.add_device("tun-server").build().await?;
         let a = lab.add_device("tun-a").build().await?;
         let b = lab.add_device("tun-b").build().await?;
