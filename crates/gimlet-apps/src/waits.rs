@@ -2,13 +2,35 @@
 
 use std::future::pending;
 
-use gimlet::Watching;
+use gimlet::{Presence, Watching};
 use tokio::time::{Instant, sleep_until};
 
 /// Waits for tidings of the peer that is watched.
 pub(crate) async fn stirred(watching: &mut Option<Watching>) {
     if let Some(watching) = watching
         && watching.changed().await.is_some()
+    {
+        return;
+    }
+    pending().await
+}
+
+/// Waits until the peer that is watched is said to be there. What was said already is no news.
+pub(crate) async fn comes(watching: &mut Option<Watching>) {
+    if let Some(watching) = watching {
+        while let Some(presence) = watching.changed().await {
+            if presence == Presence::Online {
+                return;
+            }
+        }
+    }
+    pending().await
+}
+
+/// Waits until the peer that is watched is said to have come, not only to be there.
+pub(crate) async fn arrives(watching: &mut Option<Watching>) {
+    if let Some(watching) = watching
+        && watching.arrived().await
     {
         return;
     }

@@ -2,7 +2,7 @@
 
 use std::future::pending;
 
-use gimlet::{ConnectError, Endpoint, PeerId, Presence, SignInError, Watching};
+use gimlet::{ConnectError, Endpoint, PeerId, SignInError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -11,6 +11,7 @@ use crate::chat::ALPN;
 use crate::chat::link::Link;
 use crate::chat::wire::Hello;
 use crate::retry::Retry;
+use crate::waits::comes;
 
 /// Where the next connection comes from.
 #[derive(Debug)]
@@ -87,16 +88,4 @@ async fn dial(endpoint: Endpoint, peer: PeerId) -> Option<Link> {
             () = comes(&mut watching) => (),
         }
     }
-}
-
-/// Waits until the peer is said to have come.
-async fn comes(watching: &mut Option<Watching>) {
-    if let Some(watching) = watching {
-        while let Some(presence) = watching.changed().await {
-            if presence == Presence::Online {
-                return;
-            }
-        }
-    }
-    pending().await
 }

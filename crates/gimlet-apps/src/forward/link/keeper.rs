@@ -8,13 +8,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use gimlet::{ConnectError, Connection, Endpoint, PeerId, Presence, Watching};
+use gimlet::{ConnectError, Connection, Endpoint, PeerId, Watching};
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep_until;
 
 use super::{LinkError, LinkState, Session};
 use crate::forward::ALPN;
 use crate::forward::retry::Retry;
+use crate::waits::{arrives, comes};
 
 /// See the [module docs](self).
 pub(super) struct Keeper {
@@ -105,28 +106,6 @@ impl Keeper {
             () = comes(&mut self.watching) => (),
         }
     }
-}
-
-/// Waits until the peer is said to be there.
-async fn comes(watching: &mut Option<Watching>) {
-    if let Some(watching) = watching {
-        while let Some(presence) = watching.changed().await {
-            if presence == Presence::Online {
-                return;
-            }
-        }
-    }
-    std::future::pending().await
-}
-
-/// Waits until the peer is said to have come, not only to be there.
-async fn arrives(watching: &mut Option<Watching>) {
-    if let Some(watching) = watching
-        && watching.arrived().await
-    {
-        return;
-    }
-    std::future::pending().await
 }
 
 /// Tokio's time, which tests may stop.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gimlet::{Connection, Endpoint, PeerId, Presence, SignInError, Watching};
+use gimlet::{Connection, Endpoint, PeerId, SignInError, Watching};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
@@ -10,6 +10,7 @@ use super::session::{End, Session};
 use super::{Lost, Update};
 use crate::retry::Retry;
 use crate::topic::{ALPN, Start, Topic};
+use crate::waits::comes;
 
 /// How long a publisher may take to hear that we leave.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -102,16 +103,4 @@ impl Follower {
         connection.close(0, b"");
         ended
     }
-}
-
-/// Waits until the publisher is said to have come, not only to be there.
-async fn comes(watching: &mut Option<Watching>) {
-    if let Some(watching) = watching {
-        while let Some(presence) = watching.changed().await {
-            if presence == Presence::Online {
-                return;
-            }
-        }
-    }
-    std::future::pending().await
 }
