@@ -4,14 +4,13 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::process::Stdio;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use tokio::process::{Child, Command};
+
+use crate::bench::cpu;
 
 /// Its program, from the package `coturn`.
 const PROGRAM: &str = "turnserver";
-
-/// The system counts processor time in these a second.
-const TICKS: f64 = 100.0;
 
 /// A running one.
 pub(super) struct Coturn {
@@ -62,31 +61,6 @@ impl Coturn {
 
     /// User and system time so far, seconds.
     pub(super) fn cpu_s(&self) -> anyhow::Result<f64> {
-        let Some(id) = self.child.id() else {
-            bail!("coturn has ended");
-        };
-        let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
-        cpu_s(&stat).context("the system's page on a process is not as it was")
-    }
-}
-
-fn cpu_s(stat: &str) -> Option<f64> {
-    // The name may hold anything, but it ends with the last bracket.
-    let (_, rest) = stat.rsplit_once(')')?;
-    let mut fields = rest.split_whitespace().skip(11);
-    let user: f64 = fields.next()?.parse().ok()?;
-    let system: f64 = fields.next()?.parse().ok()?;
-    Some((user + system) / TICKS)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::cpu_s;
-
-    #[test]
-    fn processor_time_is_found_behind_any_name() {
-        let stat = "7 (a) b) S 1 7 7 0 -1 4194560 1 0 0 0 150 50 0 0 20 0 1 0 5 6 7";
-        assert_eq!(cpu_s(stat), Some(2.0));
-        assert_eq!(cpu_s("7 (a) S 1"), None);
+        cpu::of(self.child.id().context("coturn has ended")?)
     }
 }

@@ -1,7 +1,7 @@
 //! The baseline: quinn with Gimlet's settings, TLS and sockets, a stream from the publisher to each
 //! subscriber, and on it one record after the other.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -9,14 +9,15 @@ use bytes::Bytes;
 use gimlet::Identity;
 use gimlet_net::congestion::PathEpoch;
 use gimlet_net::tls::Credential;
-use gimlet_net::{socket, transport};
+use gimlet_net::transport;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{ClientConfig, Connection, Endpoint, RecvStream, ServerConfig, TokioRuntime};
+use quinn::{ClientConfig, Connection, Endpoint, RecvStream, ServerConfig};
 use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 
 use super::tally::Tally;
 use super::{FLOOD, MESSAGE, SUBSCRIBERS};
+use crate::bench::worker::bind;
 
 /// Hosts that share the subscribers.
 const HOSTS: usize = 20;
@@ -116,14 +117,4 @@ async fn follow(_connection: Connection, mut stream: RecvStream, tally: Arc<Tall
     while stream.read_exact(&mut message).await.is_ok() {
         tally.arrived(&message);
     }
-}
-
-fn bind(server: Option<ServerConfig>) -> anyhow::Result<Endpoint> {
-    let socket = socket::bind((Ipv4Addr::LOCALHOST, 0).into(), false)?;
-    Ok(Endpoint::new_with_abstract_socket(
-        transport::endpoint_config(&[7; 32]),
-        server,
-        socket,
-        Arc::new(TokioRuntime),
-    )?)
 }

@@ -55,7 +55,8 @@ fn settings() -> Arc<TransportConfig> {
     Arc::new(settings)
 }
 
-fn bind(server: Option<ServerConfig>) -> anyhow::Result<Endpoint> {
+/// An endpoint over loopback.
+pub(in crate::bench) fn bind(server: Option<ServerConfig>) -> anyhow::Result<Endpoint> {
     let socket = socket::bind((Ipv4Addr::LOCALHOST, 0).into(), false)?;
     Ok(Endpoint::new_with_abstract_socket(
         transport::endpoint_config(&[7; 32]),
