@@ -1,5 +1,7 @@
-//! What tasks print: colours, and columns that line up. `anstream` drops the colours where
-//! they are not wanted (no terminal, or `NO_COLOR`).
+//! What tasks print: colours, and [tables](table). `anstream` drops the colours where they are not
+//! wanted (no terminal, or `NO_COLOR`).
+
+pub(crate) mod table;
 
 use anstyle::{AnsiColor, Style};
 
@@ -17,26 +19,4 @@ pub(crate) const DIM: Style = Style::new().dimmed();
 /// `text` in a style.
 pub(crate) fn paint(style: Style, text: impl std::fmt::Display) -> String {
     format!("{style}{text}{style:#}")
-}
-
-/// One cell of a table row.
-pub(crate) struct Column {
-    /// Width to fill; longer text is not cut.
-    pub(crate) width: usize,
-    /// Whether the text goes to the right, as numbers do.
-    pub(crate) right: bool,
-}
-
-/// A row of `cells`, each padded to its column before it is painted.
-pub(crate) fn row(columns: &[Column], cells: &[(Style, String)]) -> String {
-    let cells = columns.iter().zip(cells).map(|(column, (style, text))| {
-        let width = column.width;
-        let padded = if column.right {
-            format!("{text:>width$}")
-        } else {
-            format!("{text:<width$}")
-        };
-        paint(*style, padded)
-    });
-    cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
 }

@@ -19,7 +19,7 @@ use super::simulated::Simulated;
 use super::throughput::Line;
 use super::topic::Topics;
 use crate::term::{BAD, DIM, GOOD, HEAD, paint};
-pub(super) use target::{Limit, Target, print as print_targets};
+pub(super) use target::{Limit, Target};
 
 /// Collects the parts and prints each as it comes.
 #[derive(Debug, Serialize)]
@@ -135,25 +135,31 @@ impl Report {
 
     /// Prints the targets and writes the file; whether all were met.
     pub(super) fn close(&self, file: &Path, took: Duration) -> anyhow::Result<bool> {
-        target::print(&self.targets);
-        std::fs::write(file, serde_json::to_vec_pretty(self)?)
-            .with_context(|| format!("{} can't be written", file.display()))?;
-        anstream::println!("{}", paint(DIM, format!("results in {}", file.display())));
-        let missed = self.targets.iter().filter(|target| !target.met).count();
-        let (all, seconds) = (self.targets.len(), took.as_secs_f64());
-        let text = match missed {
-            0 => paint(
-                GOOD,
-                format!("bench: all {all} targets met, in {seconds:.0} s"),
-            ),
-            _ => paint(
-                BAD,
-                format!("bench: {missed} of {all} targets missed, in {seconds:.0} s"),
-            ),
-        };
-        anstream::println!("{text}");
-        Ok(missed == 0)
+        close("bench", self, &self.targets, file, took)
     }
+}
+
+/// Prints the targets of a report and writes it to a file; whether all were met.
+pub(super) fn close(
+    name: &str,
+    report: &impl Serialize,
+    targets: &[Target],
+    file: &Path,
+    took: Duration,
+) -> anyhow::Result<bool> {
+    target::print(targets);
+    std::fs::write(file, serde_json::to_vec_pretty(report)?)
+        .with_context(|| format!("{} can't be written", file.display()))?;
+    anstream::println!("{}", paint(DIM, format!("results in {}", file.display())));
+    let missed = targets.iter().filter(|target| !target.met()).count();
+    let all = targets.len();
+    let (style, text) = match missed {
+        0 => (GOOD, format!("all {all} targets met")),
+        _ => (BAD, format!("{missed} of {all} targets missed")),
+    };
+    let text = format!("{name}: {text}, in {:.0} s", took.as_secs_f64());
+    anstream::println!("{}", paint(style, text));
+    Ok(missed == 0)
 }
 
 /// Prints a table's title.

@@ -7,7 +7,8 @@ use gimlet_sim::Family;
 use super::plan::{Pair, sites};
 use super::topology::{Side, Topology};
 use super::{oracle, probe};
-use crate::term::{BAD, Column, GOOD, HEAD, NOTE, paint, row};
+use crate::term::table::{Table, text};
+use crate::term::{BAD, GOOD, NOTE, paint};
 
 /// Probes every site of `pairs`, then every pair; fails on any difference.
 pub(crate) async fn check(topology: &Topology, pairs: &[Pair]) -> anyhow::Result<ExitCode> {
@@ -26,15 +27,15 @@ pub(crate) async fn check(topology: &Topology, pairs: &[Pair]) -> anyhow::Result
 }
 
 async fn check_sites(topology: &Topology, pairs: &[Pair]) -> anyhow::Result<usize> {
-    let columns = [12, 27, 27, 11, 1].map(|width| Column {
-        width,
-        right: false,
-    });
-    let titles = ["site", "mapping", "filtering", "class", ""];
-    anstream::println!(
-        "\n{}",
-        row(&columns, &titles.map(|title| (HEAD, title.to_owned())))
-    );
+    let table = Table([
+        text("site", 12),
+        text("mapping", 27),
+        text("filtering", 27),
+        text("class", 11),
+        text("", 1),
+    ]);
+    anstream::println!();
+    table.titles();
     let mut wrong = 0;
     // Reflectors speak UDP.
     for site in sites(pairs).into_iter().filter(|site| !site.blocks_udp()) {
@@ -55,21 +56,20 @@ async fn check_sites(topology: &Topology, pairs: &[Pair]) -> anyhow::Result<usiz
             (plain, format!("{class:?}")),
             verdict,
         ];
-        anstream::println!("{}", row(&columns, &cells));
+        table.painted(cells);
     }
     Ok(wrong)
 }
 
 async fn check_pairs(topology: &Topology, pairs: &[Pair]) -> anyhow::Result<usize> {
-    let columns = [12, 12, 8, 1].map(|width| Column {
-        width,
-        right: false,
-    });
-    let titles = ["from", "to", "IPv4 UDP", ""];
-    anstream::println!(
-        "\n{}",
-        row(&columns, &titles.map(|title| (HEAD, title.to_owned())))
-    );
+    let table = Table([
+        text("from", 12),
+        text("to", 12),
+        text("IPv4 UDP", 8),
+        text("", 1),
+    ]);
+    anstream::println!();
+    table.titles();
     let mut wrong = 0;
     let answers = |pair: &&Pair| !pair.a.blocks_udp() && !pair.b.blocks_udp();
     for &pair in pairs.iter().filter(answers) {
@@ -99,7 +99,7 @@ async fn check_pairs(topology: &Topology, pairs: &[Pair]) -> anyhow::Result<usiz
             ),
             verdict,
         ];
-        anstream::println!("{}", row(&columns, &cells));
+        table.painted(cells);
     }
     Ok(wrong)
 }

@@ -17,13 +17,10 @@ use super::files::Carried;
 use super::moving::Moved;
 use super::plan::Path;
 use super::tun::{Probed, Timing};
-use crate::term::{BAD, DIM, GOOD, HEAD, NOTE, paint, row};
+use crate::term::{BAD, DIM, GOOD, HEAD, NOTE, paint};
 pub(crate) use list::list;
 pub(crate) use logs::show_logs;
-use rows::{
-    CARRIED_COLUMNS, CARRIED_TITLES, COLUMNS, MOVED_COLUMNS, MOVED_TITLES, PROBED_COLUMNS,
-    PROBED_TITLES, TITLES, carried_cells, cells, moved_cells, probed_cells,
-};
+use rows::{CARRIED, MOVED, PAIRS, PROBED, carried_cells, cells, moved_cells, probed_cells};
 
 /// Collects the outcomes of a run and prints them.
 pub(crate) struct Report {
@@ -59,15 +56,12 @@ impl Report {
         } else {
             anstream::println!("\n{about}");
         }
-        anstream::println!(
-            "{}",
-            row(&COLUMNS, &TITLES.map(|title| (HEAD, title.to_owned())))
-        );
+        PAIRS.titles();
     }
 
     /// Prints one cell's row, with what is wrong below it, and keeps it.
     pub(crate) fn add(&mut self, outcome: &Outcome) {
-        anstream::println!("{}", row(&COLUMNS, &cells(outcome)));
+        PAIRS.painted(cells(outcome));
         for failure in &outcome.failures {
             anstream::println!("  {}", paint(BAD, format!("✗ {failure}")));
         }
@@ -80,15 +74,9 @@ impl Report {
         if self.moved.is_empty() {
             let about = Part::Move.network(0.0);
             anstream::println!("\n{}", paint(NOTE, about));
-            anstream::println!(
-                "{}",
-                row(
-                    &MOVED_COLUMNS,
-                    &MOVED_TITLES.map(|title| (HEAD, title.to_owned()))
-                )
-            );
+            MOVED.titles();
         }
-        anstream::println!("{}", row(&MOVED_COLUMNS, &moved_cells(moved)));
+        MOVED.painted(moved_cells(moved));
         if let Some(failure) = &moved.failure {
             anstream::println!("  {}", paint(BAD, format!("✗ {failure}")));
         }
@@ -98,11 +86,10 @@ impl Report {
     /// Prints the row of one file, and keeps it. The first opens the table.
     pub(crate) fn carried(&mut self, carried: &Carried) {
         if self.carried.is_empty() {
-            let titles = CARRIED_TITLES.map(|title| (HEAD, title.to_owned()));
             anstream::println!("\n{}", paint(NOTE, Part::Files.network(0.0)));
-            anstream::println!("{}", row(&CARRIED_COLUMNS, &titles));
+            CARRIED.titles();
         }
-        anstream::println!("{}", row(&CARRIED_COLUMNS, &carried_cells(carried)));
+        CARRIED.painted(carried_cells(carried));
         if let Some(failure) = &carried.failure {
             let failure = format!("✗ {failure} (seed {})", carried.seed);
             anstream::println!("  {}", paint(BAD, failure));
@@ -113,11 +100,10 @@ impl Report {
     /// Prints what the prober says of one NAT, and keeps it. The first opens the table.
     pub(crate) fn probed(&mut self, probed: &Probed) {
         if self.probed.is_empty() {
-            let titles = PROBED_TITLES.map(|title| (HEAD, title.to_owned()));
             anstream::println!("\n{}", paint(NOTE, "what whoami says of each NAT"));
-            anstream::println!("{}", row(&PROBED_COLUMNS, &titles));
+            PROBED.titles();
         }
-        anstream::println!("{}", row(&PROBED_COLUMNS, &probed_cells(probed)));
+        PROBED.painted(probed_cells(probed));
         if !probed.is_right() {
             let failure = format!("✗ it is {}", probed.must.join(", "));
             anstream::println!("  {}", paint(BAD, failure));

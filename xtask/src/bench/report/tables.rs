@@ -1,7 +1,5 @@
 //! A table for each part.
 
-use anstyle::Style;
-
 use super::heading;
 use super::target::threads;
 use crate::bench::figures::{Figure, Spread};
@@ -13,7 +11,8 @@ use crate::bench::setup::Times;
 use crate::bench::simulated::RTT_MS;
 use crate::bench::throughput::{Line, Variant};
 use crate::bench::topic::Topics;
-use crate::term::{Column, HEAD, NOTE, paint, row};
+use crate::term::table::{Table, number, text};
+use crate::term::{NOTE, paint};
 
 /// Fastest over slowest round of plain quinn from which the machine was too busy to be believed.
 const NOISY: f64 = 1.5;
@@ -21,32 +20,18 @@ const NOISY: f64 = 1.5;
 /// Share of bytes on another path from which a measurement is not what it says.
 const STRAYED: f64 = 0.01;
 
-const fn text(width: usize) -> Column {
-    Column {
-        width,
-        right: false,
-    }
-}
-
-const fn number(width: usize) -> Column {
-    Column { width, right: true }
-}
-
-fn print<const N: usize>(columns: &[Column; N], style: Style, cells: [String; N]) {
-    anstream::println!("{}", row(columns, &cells.map(|cell| (style, cell))));
-}
-
 /// Times of setting up; as multiples of the round trip where there is one.
 pub(super) fn times(title: &str, times: &Times, with_rtt: bool) {
-    const COLUMNS: [Column; 5] = [text(12), number(9), number(9), number(9), number(18)];
     heading(title);
-    let titles = ["ms", "p50", "p95", "max", "p50, round trips"];
-    let columns = if with_rtt { 5 } else { 4 };
-    let print = |style, cells: [String; 5]| {
-        let cells: Vec<_> = cells.into_iter().map(|cell| (style, cell)).collect();
-        anstream::println!("{}", row(&COLUMNS[..columns], &cells[..columns]));
-    };
-    print(HEAD, titles.map(str::to_owned));
+    let trips = if with_rtt { "p50, round trips" } else { "" };
+    let table = Table([
+        text("ms", 12),
+        number("p50", 9),
+        number("p95", 9),
+        number("max", 9),
+        number(trips, 18),
+    ]);
+    table.titles();
     let stages = [
         ("signed in", Some(times.signed_in)),
         ("connected", Some(times.connected)),
@@ -59,17 +44,18 @@ pub(super) fn times(title: &str, times: &Times, with_rtt: bool) {
                 .as_ref()
                 .map_or("-".to_owned(), |s| format!("{:.1}", of(s)))
         };
-        let trips = spread.map_or("-".to_owned(), |s| format!("{:.2}", s.p50 / RTT_MS));
-        print(
-            Style::new(),
-            [
-                stage.to_owned(),
-                value(|s| s.p50),
-                value(|s| s.p95),
-                value(|s| s.max),
-                trips,
-            ],
-        );
+        let trips = match spread {
+            _ if !with_rtt => String::new(),
+            Some(spread) => format!("{:.2}", spread.p50 / RTT_MS),
+            None => "-".to_owned(),
+        };
+        table.row([
+            stage.to_owned(),
+            value(|s| s.p50),
+            value(|s| s.p95),
+            value(|s| s.max),
+            trips,
+        ]);
     }
     let Times {
         went_direct,
@@ -81,26 +67,18 @@ pub(super) fn times(title: &str, times: &Times, with_rtt: bool) {
 
 /// Streams: medians, and in brackets their relation to the baseline.
 pub(super) fn throughput(what: &str, lines: &[Line]) {
-    const COLUMNS: [Column; 6] = [
-        text(28),
-        text(9),
-        number(16),
-        number(14),
-        number(14),
-        number(14),
-    ];
     heading(&format!(
         "{what} over loopback; CPU in seconds per GiB; (ratio to its baseline)"
     ));
-    let titles = [
-        "",
-        "runtime",
-        "MB/s",
-        "CPU sending",
-        "CPU receiving",
-        "CPU relay",
-    ];
-    print(&COLUMNS, HEAD, titles.map(str::to_owned));
+    let table = Table([
+        text("", 28),
+        text("runtime", 9),
+        number("MB/s", 16),
+        number("CPU sending", 14),
+        number("CPU receiving", 14),
+        number("CPU relay", 14),
+    ]);
+    table.titles();
     for line in lines {
         let ratios = line.ratios;
         let cells = [
@@ -111,7 +89,7 @@ pub(super) fn throughput(what: &str, lines: &[Line]) {
             cell(Some(line.cpu_receiver), ratios.map(|r| r.cpu_receiver), 2),
             cell(line.cpu_relay, ratios.and_then(|r| r.cpu_relay), 2),
         ];
-        print(&COLUMNS, Style::new(), cells);
+        table.row(cells);
         let worst = line.samples.iter().map(|s| s.strayed).fold(0.0, f64::max);
         if worst > STRAYED {
             let share = worst * 100.0;
@@ -144,10 +122,14 @@ fn cell(figure: Option<Figure>, ratio: Option<Figure>, digits: usize) -> String 
 
 /// Floods.
 pub(super) fn relay(relays: &Relays) {
-    const COLUMNS: [Column; 4] = [text(28), number(12), number(18), number(12)];
     heading("relays flooded with batches of 44 datagrams");
-    let titles = ["", "CPU s/GiB", "low to high", "MB/s"];
-    print(&COLUMNS, HEAD, titles.map(str::to_owned));
+    let table = Table([
+        text("", 28),
+        number("CPU s/GiB", 12),
+        number("low to high", 18),
+        number("MB/s", 12),
+    ]);
+    table.titles();
     let line = |name: &str, relay: &Relay| {
         let cpu = relay.cpu;
         let cells = [
@@ -156,7 +138,7 @@ pub(super) fn relay(relays: &Relays) {
             format!("{:.3} to {:.3}", cpu.low, cpu.high),
             format!("{:.0}", relay.mb_per_s.median),
         ];
-        print(&COLUMNS, Style::new(), cells);
+        table.row(cells);
     };
     line("bare forwarder", &relays.forwarder);
     line("Gimlet server", &relays.server);
@@ -168,21 +150,18 @@ pub(super) fn relay(relays: &Relays) {
 
 /// iperf3 through a forward, the session alone, and what iperf3 does by itself.
 pub(super) fn forward(lines: &[forward::Line]) {
-    const COLUMNS: [Column; 8] = [
-        text(30),
-        number(9),
-        number(9),
-        number(7),
-        number(11),
-        number(11),
-        number(9),
-        number(9),
-    ];
     heading("iperf3 through a forward, MB/s; CPU of both ends, s/GiB");
-    let titles = [
-        "", "session", "forward", "ratio", "CPU", "CPU", "proxy", "bare",
-    ];
-    print(&COLUMNS, HEAD, titles.map(str::to_owned));
+    let table = Table([
+        text("", 30),
+        number("session", 9),
+        number("forward", 9),
+        number("ratio", 7),
+        number("CPU", 11),
+        number("CPU", 11),
+        number("proxy", 9),
+        number("bare", 9),
+    ]);
+    table.titles();
     let rate = |figure: Option<Figure>| {
         figure.map_or("-".to_owned(), |figure| format!("{:.0}", figure.median))
     };
@@ -197,33 +176,25 @@ pub(super) fn forward(lines: &[forward::Line]) {
             rate(line.proxy),
             rate(line.bare),
         ];
-        print(&COLUMNS, Style::new(), cells);
+        table.row(cells);
     }
 }
 
 /// A publisher, and quinn's streams alone.
 pub(super) fn topic(topics: &Topics) {
-    const COLUMNS: [Column; 6] = [
-        text(22),
-        number(14),
-        number(12),
-        number(12),
-        number(10),
-        number(10),
-    ];
     let count = topics.subscribers;
     heading(&format!(
         "{count} subscribers over loopback; CPU in microseconds a delivery"
     ));
-    let titles = [
-        "",
-        "deliveries/s",
-        "CPU, sent",
-        "CPU, got",
-        "p50 ms",
-        "p99 ms",
-    ];
-    print(&COLUMNS, HEAD, titles.map(str::to_owned));
+    let table = Table([
+        text("", 22),
+        number("deliveries/s", 14),
+        number("CPU, sent", 12),
+        number("CPU, got", 12),
+        number("p50 ms", 10),
+        number("p99 ms", 10),
+    ]);
+    table.titles();
     for (name, side) in [
         ("quinn's streams", &topics.plain),
         ("a topic", &topics.gimlet),
@@ -236,27 +207,24 @@ pub(super) fn topic(topics: &Topics) {
             format!("{:.1}", side.p50.median),
             format!("{:.1}", side.p99.median),
         ];
-        print(&COLUMNS, Style::new(), cells);
+        table.row(cells);
     }
 }
 
 /// Files, and what they are measured against.
 pub(super) fn files(files: &Files) {
-    const COLUMNS: [Column; 8] = [
-        text(14),
-        number(9),
-        number(7),
-        number(7),
-        number(10),
-        number(10),
-        number(10),
-        number(10),
-    ];
     heading("A large file, hashed, verified and on disk, MB/s; CPU, s/GiB");
-    let titles = [
-        "", "session", "file", "ratio", "s. send", "s. recv", "f. send", "f. recv",
-    ];
-    print(&COLUMNS, HEAD, titles.map(str::to_owned));
+    let table = Table([
+        text("", 14),
+        number("session", 9),
+        number("file", 7),
+        number("ratio", 7),
+        number("s. send", 10),
+        number("s. recv", 10),
+        number("f. send", 10),
+        number("f. recv", 10),
+    ]);
+    table.titles();
     for line in &files.large {
         let (session, file) = (&line.session_cpu, &line.file_cpu);
         let cells = [
@@ -269,7 +237,7 @@ pub(super) fn files(files: &Files) {
             format!("{:.2}", file.sender.median),
             format!("{:.2}", file.receiver.median),
         ];
-        print(&COLUMNS, Style::new(), cells);
+        table.row(cells);
     }
     anstream::println!(
         "{:.0} small files a second, {:.0} by tar through a pipe: {:.2}",
@@ -286,8 +254,8 @@ pub(super) fn files(files: &Files) {
 
 /// Idle memory.
 pub(super) fn memory(memory: &Memory) {
-    const COLUMNS: [Column; 2] = [text(44), number(10)];
     heading(&format!("memory while idle, of {} pairs", memory.pairs));
+    let table = Table([text("", 44), number("", 10)]);
     let lines = [
         ("endpoint, signed in", memory.endpoint),
         (
@@ -306,6 +274,6 @@ pub(super) fn memory(memory: &Memory) {
     ];
     for (what, bytes) in lines {
         let cells = [what.to_owned(), format!("{:.0} KiB", bytes / 1024.0)];
-        print(&COLUMNS, Style::new(), cells);
+        table.row(cells);
     }
 }

@@ -11,7 +11,8 @@ use crate::bench::relay::Relays;
 use crate::bench::setup::Times;
 use crate::bench::throughput::{Line, Variant};
 use crate::bench::topic::Topics;
-use crate::term::{BAD, Column, GOOD, paint, row};
+use crate::term::table::{Table, number, text};
+use crate::term::{BAD, GOOD, paint};
 
 /// One promise.
 #[derive(Debug, Clone, Serialize)]
@@ -167,26 +168,9 @@ pub(super) fn threads(threads: Threads) -> &'static str {
 }
 
 /// Prints all that were judged.
-pub(in crate::bench) fn print(targets: &[Target]) {
-    const COLUMNS: [Column; 4] = [
-        Column {
-            width: 42,
-            right: false,
-        },
-        Column {
-            width: 14,
-            right: true,
-        },
-        Column {
-            width: 10,
-            right: false,
-        },
-        Column {
-            width: 6,
-            right: false,
-        },
-    ];
+pub(super) fn print(targets: &[Target]) {
     heading("targets");
+    let table = Table([text("", 42), number("", 14), text("", 10), text("", 6)]);
     for target in targets {
         let (style, word) = match target.met {
             true => (GOOD, "met"),
@@ -204,7 +188,7 @@ pub(in crate::bench) fn print(targets: &[Target]) {
             (plain, limit),
             (style, word.to_owned()),
         ];
-        anstream::println!("{}", row(&COLUMNS, &cells));
+        table.painted(cells);
     }
     if targets.is_empty() {
         anstream::println!("{}", paint(Style::new(), "none in these parts"));

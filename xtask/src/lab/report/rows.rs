@@ -7,80 +7,54 @@ use crate::lab::files::Carried;
 use crate::lab::moving::Moved;
 use crate::lab::plan::Path;
 use crate::lab::tun::Probed;
-use crate::term::{BAD, Column, DIM, GOOD, NOTE};
+use crate::term::table::{Table, number, text};
+use crate::term::{BAD, DIM, GOOD, NOTE};
 
-pub(super) const COLUMNS: [Column; 10] = [
-    text(14),
-    text(18),
-    text(6),
-    text(14),
-    number(8),
-    number(10),
-    number(10),
-    number(9),
-    text(8),
-    number(6),
-];
-pub(super) const TITLES: [&str; 10] = [
-    "from",
-    "to",
-    "path",
-    "strategy",
-    "sign-in",
-    "connected",
-    "direct",
-    "bench",
-    "transfer",
-    "took",
-];
+/// Pairs of sites.
+pub(super) const PAIRS: Table<'_, 10> = Table([
+    text("from", 14),
+    text("to", 18),
+    text("path", 6),
+    text("strategy", 14),
+    number("sign-in", 8),
+    number("connected", 10),
+    number("direct", 10),
+    number("bench", 9),
+    text("transfer", 8),
+    number("took", 6),
+]);
 
-pub(super) const MOVED_COLUMNS: [Column; 6] = [
-    text(18),
-    text(14),
-    number(9),
-    number(9),
-    number(9),
-    number(7),
-];
-pub(super) const MOVED_TITLES: [&str; 6] =
-    ["event", "both at", "back in", "at most", "verified", "took"];
+/// Transfers that had to survive something.
+pub(super) const MOVED: Table<'_, 6> = Table([
+    text("event", 18),
+    text("both at", 14),
+    number("back in", 9),
+    number("at most", 9),
+    number("verified", 9),
+    number("took", 7),
+]);
 
-pub(super) const CARRIED_TITLES: [&str; 9] = [
-    "file, went",
-    "size",
-    "kills",
-    "moves",
-    "relayed",
-    "sent twice",
-    "at most",
-    "pause",
-    "took",
-];
-pub(super) const CARRIED_COLUMNS: [Column; 9] = [
-    text(12),
-    number(9),
-    number(6),
-    number(6),
-    number(8),
-    number(11),
-    number(10),
-    number(8),
-    number(8),
-];
+/// Files.
+pub(super) const CARRIED: Table<'_, 9> = Table([
+    text("file, went", 12),
+    number("size", 9),
+    number("kills", 6),
+    number("moves", 6),
+    number("relayed", 8),
+    number("sent twice", 11),
+    number("at most", 10),
+    number("pause", 8),
+    number("took", 8),
+]);
 
-pub(super) const PROBED_TITLES: [&str; 5] = ["site", "mapping", "filtering", "allocation", "took"];
-pub(super) const PROBED_COLUMNS: [Column; 5] = [text(18), text(26), text(26), text(12), number(8)];
-
-const fn text(width: usize) -> Column {
-    Column {
-        width,
-        right: false,
-    }
-}
-
-const fn number(width: usize) -> Column {
-    Column { width, right: true }
-}
+/// What the prober says of each NAT.
+pub(super) const PROBED: Table<'_, 5> = Table([
+    text("site", 18),
+    text("mapping", 26),
+    text("filtering", 26),
+    text("allocation", 12),
+    number("took", 8),
+]);
 
 pub(super) fn cells(outcome: &Outcome) -> [(Style, String); 10] {
     let plain = Style::new();

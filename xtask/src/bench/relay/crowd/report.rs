@@ -1,11 +1,8 @@
 //! The tables of the crowd.
 
-use anstyle::Style;
-
 use super::{Crowd, SignIns, Storm, Times};
-use crate::bench::relay::report::{number, row_of, text};
 use crate::bench::report::heading;
-use crate::term::{Column, HEAD};
+use crate::term::table::{Table, number, text};
 
 const KIB: f64 = 1024.0;
 
@@ -18,16 +15,15 @@ pub(in crate::bench::relay) fn print(crowd: &Crowd) {
 }
 
 fn memory(crowd: &Crowd) {
-    const COLUMNS: [Column; 5] = [number(8), number(14), number(12), number(8), number(20)];
     heading("memory while idle, KiB");
-    let titles = [
-        "peers",
-        "signed-in peer",
-        "bare quinn",
-        "ratio",
-        "session, besides",
-    ];
-    row_of(&COLUMNS, HEAD, titles.map(str::to_owned));
+    let table = Table([
+        number("peers", 8),
+        number("signed-in peer", 14),
+        number("bare quinn", 12),
+        number("ratio", 8),
+        number("session, besides", 20),
+    ]);
+    table.titles();
     for level in &crowd.levels {
         let cells = [
             level.peers.to_string(),
@@ -36,15 +32,19 @@ fn memory(crowd: &Crowd) {
             format!("{:.2}", level.peer / level.bare),
             format!("{:.2}", level.session / KIB),
         ];
-        row_of(&COLUMNS, Style::new(), cells);
+        table.row(cells);
     }
 }
 
 fn peers(crowd: &Crowd) {
-    const COLUMNS: [Column; 4] = [text(44), number(12), number(12), number(8)];
     heading("peers that come and stay");
-    let titles = ["", "Gimlet", "bare quinn", "ratio"];
-    row_of(&COLUMNS, HEAD, titles.map(str::to_owned));
+    let table = Table([
+        text("", 44),
+        number("Gimlet", 12),
+        number("bare quinn", 12),
+        number("ratio", 8),
+    ]);
+    table.titles();
     let both = |what: &str, [gimlet, bare]: [f64; 2], ratio: f64, digits: usize| {
         let cells = [
             what.to_owned(),
@@ -52,7 +52,7 @@ fn peers(crowd: &Crowd) {
             format!("{bare:.digits$}"),
             format!("{ratio:.2}"),
         ];
-        row_of(&COLUMNS, Style::new(), cells);
+        table.row(cells);
     };
     let SignIns {
         per_s,
@@ -91,17 +91,16 @@ fn meetings(crowd: &Crowd) {
 }
 
 fn storms(storms: &[Storm]) {
-    const COLUMNS: [Column; 6] = [
-        text(22),
-        number(16),
-        number(8),
-        number(8),
-        number(8),
-        number(12),
-    ];
     heading("a restart: seconds until peers are back");
-    let titles = ["the server was", "back", "p50", "p95", "last", "its CPU, s"];
-    row_of(&COLUMNS, HEAD, titles.map(str::to_owned));
+    let table = Table([
+        text("the server was", 22),
+        number("back", 16),
+        number("p50", 8),
+        number("p95", 8),
+        number("last", 8),
+        number("its CPU, s", 12),
+    ]);
+    table.titles();
     for storm in storms {
         let cells = [
             storm.away.label().to_owned(),
@@ -111,6 +110,6 @@ fn storms(storms: &[Storm]) {
             format!("{:.1}", storm.seconds.max),
             format!("{:.1}", storm.cpu_s),
         ];
-        row_of(&COLUMNS, Style::new(), cells);
+        table.row(cells);
     }
 }
