@@ -93,12 +93,8 @@ impl Shell<'_> {
     }
 
     async fn punch(&mut self, peer: &str) -> Result<(), Failure> {
-        if let Some(label) = self.hall.select(peer) {
-            let now = format!("Now talking to {label}.");
-            self.say(now).await;
-            return Ok(());
-        }
-        if self.accept_instead(peer) {
+        let now = |label: &str| format!("Now talking to {label}.");
+        if self.talks_already(peer, now).await {
             return Ok(());
         }
         let (with, conversation) = self.begin(peer, false).await?;
@@ -117,12 +113,8 @@ impl Shell<'_> {
 
     /// Asks the person there.
     async fn request(&mut self, peer: &str) -> Result<(), Failure> {
-        if let Some(label) = self.hall.select(peer) {
-            let already = format!("You are talking to {label} already.");
-            self.say(already).await;
-            return Ok(());
-        }
-        if self.accept_instead(peer) {
+        let already = |label: &str| format!("You are talking to {label} already.");
+        if self.talks_already(peer, already).await {
             return Ok(());
         }
         let (with, conversation) = self.begin(peer, true).await?;
@@ -136,6 +128,18 @@ impl Shell<'_> {
         // It may have asked while we dialled: then both want to.
         self.accept_instead(&id);
         Ok(())
+    }
+
+    /// Turns to a peer whom we talk to, and says so, or who asks to talk; whether it is one of them.
+    async fn talks_already(&mut self, peer: &str, saying: impl FnOnce(&str) -> String) -> bool {
+        match self.hall.select(peer) {
+            Some(label) => {
+                let said = saying(&label);
+                self.say(said).await;
+                true
+            }
+            None => self.accept_instead(peer),
+        }
     }
 
     /// Takes the request of a peer that we want to talk to ourselves; whether there was one.
