@@ -6,9 +6,11 @@
 //! takes no virtual time, so times are exact.
 
 mod line;
+mod session;
 mod socket;
 mod world;
 
 pub use line::{Controllers, Flow, Line, Seen, Sites};
+pub use session::Session;
 pub use socket::SimSocket;
 pub use world::{Peer, Place, RunningServer, World, rtt_40ms};

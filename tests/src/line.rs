@@ -9,7 +9,7 @@ use gimlet::{Connection, Identity, bulk};
 use gimlet_net::congestion::PathEpoch;
 use gimlet_net::tls::Credential;
 use gimlet_net::transport;
-use gimlet_sim::{LinkConfig, RouterId, RouterKind};
+use gimlet_sim::{JitterKind, LinkConfig, RouterId, RouterKind};
 use quinn::congestion::ControllerFactory;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{ClientConfig, Endpoint, ServerConfig, TokioRuntime, TransportConfig};
@@ -40,8 +40,10 @@ pub struct Line {
     pub loss: f64,
     /// Round trip while the queue is empty.
     pub rtt: Duration,
-    /// Most that a packet is late besides, each way; packets stay in order.
+    /// Most that a packet is late besides, each way.
     pub jitter: Duration,
+    /// What makes it late.
+    pub jitter_kind: JitterKind,
 }
 
 impl Line {
@@ -53,6 +55,7 @@ impl Line {
             loss: 0.0,
             rtt: Duration::from_millis(40),
             jitter: Duration::ZERO,
+            jitter_kind: JitterKind::default(),
         }
     }
 
@@ -63,6 +66,7 @@ impl Line {
             queue: self.queue,
             loss: self.loss,
             jitter: self.jitter,
+            jitter_kind: self.jitter_kind,
             ..LinkConfig::with_delay(self.rtt / 4)
         }
     }

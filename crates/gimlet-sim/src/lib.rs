@@ -45,7 +45,7 @@ mod rng;
 
 pub use counters::{Counters, Dropped};
 pub use firewall::{Allowed, Firewall, FirewallConfig, FirewallPolicy};
-pub use link::LinkConfig;
+pub use link::{JitterKind, LinkConfig};
 pub use nat::{Allocation, Filtering, Flow, Mapping, Nat, NatConfig};
 pub use net::{Delivery, Direction, HostId, Net, NodeId, RouterId, RouterKind};
 pub use oracle::{

@@ -10,6 +10,19 @@ use serde::{Deserialize, Serialize};
 use crate::counters::Dropped;
 use crate::rng::Rng;
 
+/// What draws the extra delay of a link with jitter.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JitterKind {
+    /// Every packet; the next waits for it. Under load all are about as late as the latest.
+    #[default]
+    InOrder,
+    /// The link: it carries what waits, all at once, and then waits for its next turn. So do Wi-Fi, which
+    /// sends in aggregates, and mobile networks, where a base station grants turns.
+    Turns,
+    /// Every packet, and one that draws less overtakes: netem's, and that of several ways at once.
+    Overtaking,
+}
+
 /// How one direction of a link behaves. The default is perfect: no delay, no loss, no limit but
 /// a 1,500-byte MTU.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,8 +30,10 @@ use crate::rng::Rng;
 pub struct LinkConfig {
     /// Time from leaving the queue to arriving. Default zero.
     pub delay: Duration,
-    /// Upper bound of a uniformly drawn extra delay. Jitter alone never reorders. Default zero.
+    /// Upper bound of a uniformly drawn extra delay. Default zero.
     pub jitter: Duration,
+    /// What draws that delay. Default: every packet, and none overtakes another.
+    pub jitter_kind: JitterKind,
     /// Chance that a packet is lost, 0 to 1. Default 0.
     pub loss: f64,
     /// Chance that a packet is held back so that later ones overtake it, 0 to 1. Default 0.
@@ -39,6 +54,7 @@ impl Default for LinkConfig {
         Self {
             delay: Duration::ZERO,
             jitter: Duration::ZERO,
+            jitter_kind: JitterKind::default(),
             loss: 0.0,
             reorder: 0.0,
             duplicate: 0.0,
@@ -75,6 +91,8 @@ pub(crate) struct Link {
     busy_until: Option<Instant>,
     /// When the latest packet in order arrives; the next may not overtake it.
     last_arrival: Option<Instant>,
+    /// When it has its next turn, where its jitter is of that kind.
+    turn_at: Option<Instant>,
 }
 
 impl Link {
@@ -84,6 +102,7 @@ impl Link {
             rng,
             busy_until: None,
             last_arrival: None,
+            turn_at: None,
         }
     }
 
@@ -93,6 +112,7 @@ impl Link {
         self.config = config;
         self.busy_until = None;
         self.last_arrival = None;
+        self.turn_at = None;
     }
 
     /// Takes a packet of `size` bytes, headers included.
@@ -104,10 +124,10 @@ impl Link {
         if self.config.loss > 0.0 && self.rng.chance(self.config.loss) {
             return Err(Dropped::Loss);
         }
-        let mut at = left_queue_at + self.config.delay + self.rng.span(self.config.jitter);
+        let mut at = self.delayed(left_queue_at) + self.config.delay;
         if self.config.reorder > 0.0 && self.rng.chance(self.config.reorder) {
             at += self.hold_back();
-        } else {
+        } else if self.config.jitter_kind != JitterKind::Overtaking {
             at = self.last_arrival.map_or(at, |last| last.max(at));
             self.last_arrival = Some(at);
         }
@@ -116,6 +136,20 @@ impl Link {
             at,
             duplicate_at: twice.then_some(at),
         })
+    }
+
+    /// When a packet that has left the queue then gets on its way.
+    fn delayed(&mut self, at: Instant) -> Instant {
+        match self.config.jitter_kind {
+            JitterKind::InOrder | JitterKind::Overtaking => at + self.rng.span(self.config.jitter),
+            JitterKind::Turns => match self.turn_at {
+                Some(turn_at) if at <= turn_at => turn_at,
+                Some(_) | None => {
+                    let turn_at = at + self.rng.span(self.config.jitter);
+                    *self.turn_at.insert(turn_at)
+                }
+            },
+        }
     }
 
     /// Queues `size` bytes behind what waits already; returns when the last of them is on the wire.

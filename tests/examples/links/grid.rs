@@ -1,16 +1,13 @@
 //! A flow of ours beside one with CUBIC, over many lines: neither is to take more than three quarters.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use gimlet_tests::{Controllers, Line};
 use quinn::congestion::CubicConfig;
 
 use super::shared::together;
-use super::{Wanted, controllers};
+use super::{Wanted, controllers, parallel};
 
 /// Rates, Mbit/s.
 const RATES: [u64; 3] = [10, 20, 100];
@@ -109,7 +106,7 @@ fn print_of(name: &str, ours: &Controllers, cells: &[Cell]) {
     );
     println!("| --- | --- | --- | --- |");
     let (mut least, mut most) = (100.0_f64, 0.0_f64);
-    in_order(
+    parallel::in_order(
         cells,
         |&cell| (cell, play(cell, ours)),
         |(cell, shares)| {
@@ -127,36 +124,4 @@ fn print_of(name: &str, ours: &Controllers, cells: &[Cell]) {
         },
     );
     println!("\nLeast {least:.0} %, most {most:.0} %.");
-}
-
-/// Does `work` for all items on all cores, and shows what came of it in their order.
-fn in_order<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync, mut show: impl FnMut(R)) {
-    let (next, (tx, rx)) = (AtomicUsize::new(0), mpsc::channel());
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            let (tx, next, work) = (tx.clone(), &next, &work);
-            scope.spawn(move || {
-                while let Some((nth, item)) = take(next, items) {
-                    // Nobody listens only when showing has panicked.
-                    let _ = tx.send((nth, work(item)));
-                }
-            });
-        }
-        drop(tx);
-        let mut waiting = std::collections::BTreeMap::new();
-        let mut shown = 0;
-        for (nth, result) in rx {
-            waiting.insert(nth, result);
-            while let Some(result) = waiting.remove(&shown) {
-                show(result);
-                shown += 1;
-            }
-        }
-    });
-}
-
-fn take<'a, T>(next: &AtomicUsize, items: &'a [T]) -> Option<(usize, &'a T)> {
-    let nth = next.fetch_add(1, Ordering::Relaxed);
-    items.get(nth).map(|item| (nth, item))
 }

@@ -5,6 +5,7 @@
 //! cargo run --release -p gimlet-tests --example links -- lossy           # rows that have this in them
 //! cargo run --release -p gimlet-tests --example links -- shared Gimlet   # of these, one controller's
 //! cargo run --release -p gimlet-tests --example links -- grid Gimlet     # beside CUBIC on 27 lines
+//! cargo run --release -p gimlet-tests --example links -- wander Gimlet   # jitter, by kind and seed
 //! ```
 
 use std::sync::Arc;
@@ -15,6 +16,8 @@ use quinn::congestion::{BbrConfig, CubicConfig, NewRenoConfig};
 
 mod alone;
 mod grid;
+mod jitter;
+mod parallel;
 mod shared;
 
 const SEED: u64 = 1;
@@ -56,4 +59,5 @@ fn main() {
     alone::print(&wanted);
     shared::print(&wanted);
     grid::print(&wanted);
+    jitter::print(&wanted);
 }

@@ -50,6 +50,41 @@ fn jitter_spreads_delay_over_its_range_and_keeps_order() {
     assert!((mean.as_secs_f64() - 0.025).abs() < 0.000_5, "{mean:?}");
 }
 
+/// Delays of packets a tenth of a millisecond apart.
+fn delays(config: LinkConfig) -> Vec<Duration> {
+    let (mut link, start) = link(config);
+    let sent_at = |n| start + Duration::from_micros(100) * n;
+    (0..20_000)
+        .map(|n| link.transmit(sent_at(n), 100).unwrap().at - sent_at(n))
+        .collect()
+}
+
+#[test]
+fn a_link_that_waits_for_turns_carries_what_came_meanwhile_at_once() {
+    let delays = delays(LinkConfig {
+        jitter: ms(10),
+        jitter_kind: JitterKind::Turns,
+        ..LinkConfig::with_delay(ms(20))
+    });
+    assert!(delays.iter().all(|delay| (ms(20)..ms(30)).contains(delay)));
+    // Whoever comes next to a turn waits for the rest of it: as much shorter as it is later.
+    let step = Duration::from_micros(100);
+    let same = delays.windows(2).filter(|two| two[1] + step == two[0]);
+    assert!(same.count() > 19_000);
+}
+
+#[test]
+fn packets_overtake_where_every_one_draws_its_delay() {
+    let delays = delays(LinkConfig {
+        jitter: ms(10),
+        jitter_kind: JitterKind::Overtaking,
+        ..LinkConfig::with_delay(ms(20))
+    });
+    assert!(delays.iter().all(|delay| (ms(20)..ms(30)).contains(delay)));
+    let overtaken = delays.windows(2).filter(|two| two[1] < two[0]);
+    assert!((9_000..11_000).contains(&overtaken.count()));
+}
+
 #[test]
 fn loss_and_duplication_come_as_often_as_asked() {
     let config = LinkConfig {
