@@ -1,5 +1,7 @@
 //! What reaches the server's statistics, with the whole stack.
 
+use std::time::Duration;
+
 use gimlet::stats::{NatKind, PairRow, Reached, Summary};
 use gimlet::{EndpointEvent, Strategy};
 use gimlet_server::Config;
@@ -34,6 +36,34 @@ async fn a_direct_session_is_one_attempt_with_the_time_of_every_stage() {
     assert_eq!(kinds(&stats.pairs[0]), [NatKind::Strict; 2]);
     assert_eq!(stats.introductions.accepted, 1);
     assert_eq!(pair.server.handle.stats().all.attempts, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_direct_path_that_overtakes_the_handshake_is_reported_with_it() {
+    let pair = Pair::new(5, &strict(), &strict()).await;
+    let mut events = pair.a.endpoint.events();
+    let (a, b) = (&pair.a.endpoint, &pair.b.endpoint);
+    let mut connect = std::pin::pin!(a.connect(b.peer_id(), b"test/1"));
+    // The introduction is there, the handshake is not. Who dials then looks away until QUIC has been heard
+    // over the direct path.
+    let early = tokio::time::timeout(Duration::from_millis(79), &mut connect);
+    assert!(early.await.is_err());
+    let looks_away = Duration::from_secs(1);
+    tokio::time::sleep(looks_away).await;
+    let dialled = connect.await.unwrap();
+    let timings = dialled.timings();
+    assert!(timings.direct_confirmed.unwrap() < looks_away && looks_away < timings.connected);
+    // Told by itself, while the session goes on.
+    let attempt = loop {
+        if let EndpointEvent::Attempted { attempt, .. } = events.recv().await.unwrap() {
+            break attempt;
+        }
+    };
+    for stage in Reached::ALL {
+        assert!(attempt.times.at(stage).is_some(), "{stage}: {attempt:?}");
+    }
+    let stats = after_the_end(&pair).await;
+    assert_eq!((stats.all.attempts, stats.ignored), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]

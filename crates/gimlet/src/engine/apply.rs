@@ -177,7 +177,7 @@ impl Engine {
                 peer.facts.send_modify(|facts| {
                     facts.moments.confirmed_at.get_or_insert(now);
                 });
-                self.report_attempt(addr);
+                self.report_complete(addr);
             }
             Event::Settled(outcome) => {
                 peer.facts.send_modify(|facts| facts.settled = true);

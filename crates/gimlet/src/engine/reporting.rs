@@ -2,9 +2,10 @@
 //! to.
 //!
 //! Only the dialing side reports, a dial once. What is settled waits a moment: for QUIC to be heard
-//! over the direct path, or for an attempt that failed to be taken up with a new address. One that
-//! is left before it is settled is reported as it stands, or the numbers would know quick successes
-//! and no slow failures. A direct path that comes later still is reported as another attempt.
+//! over the direct path, for a handshake that the direct path has overtaken, or for an attempt that
+//! failed to be taken up with a new address. One that is left before it is settled is reported as it
+//! stands, or the numbers would know quick successes and no slow failures. A direct path that comes
+//! later still is reported as another attempt.
 
 use std::time::{Duration, Instant};
 
@@ -71,14 +72,25 @@ impl Engine {
                 entry.reports.state = Reporting::Settled { report_by };
             }
         }
-        let confirmed = entry.peer.facts.borrow().moments.confirmed_at.is_some();
-        if direct && confirmed {
+        if direct {
+            self.report_complete(addr);
+        }
+    }
+
+    /// Reports an attempt that gets no further: QUIC was heard over the direct path, and the handshake is
+    /// done. That it is done is known to who dialled, perhaps a moment after the path is.
+    pub(super) fn report_complete(&mut self, addr: VirtualAddr) {
+        let is_complete = self.entries.get(&addr).is_some_and(|entry| {
+            let moments = entry.peer.facts.borrow().moments;
+            moments.confirmed_at.is_some() && moments.connected_at.is_some()
+        });
+        if is_complete {
             self.report_attempt(addr);
         }
     }
 
-    /// The attempt gets no further: QUIC was heard over the direct path, or time is up.
-    pub(super) fn report_attempt(&mut self, addr: VirtualAddr) {
+    /// Reports the attempt as it stands.
+    fn report_attempt(&mut self, addr: VirtualAddr) {
         if let Some(entry) = self.entries.get_mut(&addr)
             && let Some(report) = attempt_of(entry)
         {
@@ -87,7 +99,7 @@ impl Engine {
         }
     }
 
-    /// Reports what waited long enough for QUIC to be heard.
+    /// Reports what waited long enough for what was still to come.
     pub(super) fn report_overdue(&mut self, now: Instant) {
         let due = |entry: &Entry| match entry.reports.state {
             Reporting::Settled { report_by } => report_by <= now,
