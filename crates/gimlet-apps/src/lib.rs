@@ -30,6 +30,7 @@ mod router;
 pub mod socks;
 pub mod topic;
 mod waits;
+mod wide;
 
 pub use router::Router;
 

@@ -33,12 +33,15 @@
 //! # }
 //! ```
 
-use std::io;
 use std::time::Duration;
+use std::{array, io, mem};
 
+use bytes::{Bytes, BytesMut};
 use gimlet::{CloseReason, Connection, ReadError, RecvStream, SendStream, WriteError};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
+
+use crate::wide::{self, Lanes, Source};
 
 /// ALPN of pipes.
 pub const ALPN: &[u8] = b"gimlet/pipe/1";
@@ -48,6 +51,12 @@ const VERSION: u8 = 1;
 
 /// Code of a connection that is closed because this side has failed.
 const FAILED: u32 = 3;
+
+/// Where less memory than that is left to read into, new memory is taken.
+const MIN_READ: usize = 4 * 1024;
+
+/// Packets taken from the peer at once.
+const CHUNKS: usize = 64;
 
 /// How long a peer that connected may take to open its stream.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -104,6 +113,15 @@ impl From<ReadError> for PipeError {
             | ReadError::ClosedStream
             | ReadError::IllegalOrderedRead
             | ReadError::ZeroRttRejected => Self::PeerFailed,
+        }
+    }
+}
+
+impl From<wide::ReadError> for PipeError {
+    fn from(error: wide::ReadError) -> Self {
+        match error {
+            wide::ReadError::Read(error) => error.into(),
+            wide::ReadError::Malformed => Self::PeerFailed,
         }
     }
 }
@@ -168,18 +186,19 @@ pub async fn accept(connection: &Connection) -> Result<Pipe<'_>, PipeError> {
 #[must_use = "nothing moves until it is run"]
 pub struct Pipe<'a> {
     connection: &'a Connection,
-    send: SendStream,
-    recv: RecvStream,
+    send: wide::Sender,
+    recv: wide::Receiver,
     /// Both directions have ended.
     ended: bool,
 }
 
 impl<'a> Pipe<'a> {
     fn new(connection: &'a Connection, send: SendStream, recv: RecvStream) -> Self {
+        let lanes = Lanes::new(connection.clone());
         Self {
             connection,
-            send,
-            recv,
+            send: wide::Sender::new(send, lanes),
+            recv: wide::Receiver::new(recv, Source::Lone(connection.clone())),
             ended: false,
         }
     }
@@ -226,37 +245,46 @@ impl Drop for Pipe<'_> {
     }
 }
 
-async fn send_all<R>(mut from: R, to: &mut SendStream) -> Result<u64, PipeError>
+async fn send_all<R>(mut from: R, to: &mut wide::Sender) -> Result<u64, PipeError>
 where
     R: AsyncRead + Unpin,
 {
-    let mut buffer = vec![0; crate::BUFFER];
+    let mut buffer = BytesMut::new();
     let mut moved = 0;
     loop {
-        let read = from.read(&mut buffer).await.map_err(PipeError::Input)?;
+        if buffer.capacity() < MIN_READ {
+            buffer.reserve(crate::BUFFER);
+        }
+        let read = from.read_buf(&mut buffer).await.map_err(PipeError::Input)?;
         if read == 0 {
             to.finish().map_err(|_| PipeError::PeerFailed)?;
             return Ok(moved);
         }
-        to.write_all(&buffer[..read]).await?;
+        to.write(buffer.split().freeze(), true).await?;
         moved += read as u64;
     }
 }
 
-async fn receive_all<W>(from: &mut RecvStream, mut to: W) -> Result<u64, PipeError>
+async fn receive_all<W>(from: &mut wide::Receiver, mut to: W) -> Result<u64, PipeError>
 where
     W: AsyncWrite + Unpin,
 {
-    let mut buffer = vec![0; crate::BUFFER];
+    let mut chunks: [Bytes; CHUNKS] = array::from_fn(|_| Bytes::new());
+    // An output may take any single write to another thread: it gets many packets in one.
+    let mut gathered = Vec::with_capacity(crate::BUFFER);
     let mut moved = 0;
-    while let Some(read) = from.read(&mut buffer).await? {
+    while let Some(count) = from.read_chunks(&mut chunks).await? {
+        gathered.clear();
+        for chunk in &mut chunks[..count] {
+            gathered.extend_from_slice(&mem::take(chunk));
+        }
+        moved += gathered.len() as u64;
         let writing = async {
-            to.write_all(&buffer[..read]).await?;
+            to.write_all(&gathered).await?;
             // A terminal or a program that waits for an answer wants what there is, now.
             to.flush().await
         };
         writing.await.map_err(PipeError::Output)?;
-        moved += read as u64;
     }
     to.shutdown().await.map_err(PipeError::Output)?;
     Ok(moved)

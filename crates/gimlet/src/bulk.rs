@@ -35,8 +35,10 @@ mod header;
 mod receiver;
 mod sender;
 
+use gimlet_net::transport::STREAM_RECEIVE_WINDOW;
+
 pub use acceptor::{AcceptError, Acceptor};
-pub use receiver::{Ragged, Receiver};
+pub use receiver::{ReadBulkError, Receiver};
 pub use sender::{NotAcknowledged, Sender, open};
 
 /// Streams of a bulk unless the caller knows better: 20 MB a round trip, so 500 MB/s at 40 ms and
@@ -46,6 +48,14 @@ pub const DEFAULT_STRIPES: u8 = 16;
 /// Most streams of a bulk: what fills the 32 MiB that a peer may have under way. A receiver takes
 /// no more.
 pub const MAX_STRIPES: u8 = 32;
+
+/// Stripes that carry so many bytes a round trip, one as many as a stream does: 1 to [`DEFAULT_STRIPES`].
+pub fn stripes_for(bytes: u64) -> u8 {
+    let stripes = bytes.div_ceil(STREAM_RECEIVE_WINDOW.into());
+    u8::try_from(stripes)
+        .unwrap_or(DEFAULT_STRIPES)
+        .clamp(1, DEFAULT_STRIPES)
+}
 
 /// Bytes that go over one stream before the next has its turn. Small beside a stream's window, so
 /// that all are in use; large beside a packet, so that frames are not cut.

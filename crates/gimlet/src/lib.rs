@@ -102,8 +102,8 @@ pub use gimlet_proto::nat;
 pub use gimlet_proto::stats;
 pub use gimlet_proto::traversal::{Failure, Outcome, Reason, Stage, Strategy};
 pub use quinn::{
-    ConnectionError, ReadDatagram, ReadError, ReadExactError, RecvStream, SendDatagramError,
-    SendStream, VarInt, WriteError,
+    ClosedStream, ConnectionError, ReadDatagram, ReadError, ReadExactError, RecvStream,
+    SendDatagramError, SendStream, StoppedError, VarInt, WriteError,
 };
 
 /// The readme's example is a documentation test.

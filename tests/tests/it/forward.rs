@@ -2,6 +2,7 @@
 //! time; the sockets of the service and of its user are the system's own.
 
 mod absence;
+mod wide;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use gimlet::{Builder, Identity, ServerAddress};
 use gimlet_apps::Router;
 use gimlet_apps::forward::{self, Allow, Exposed, Link, Listening};
 use gimlet_server::Config;
-use gimlet_sim::{Allocation, Mapping, NatConfig, RouterKind};
+use gimlet_sim::{Allocation, LinkConfig, Mapping, NatConfig, RouterKind};
 use gimlet_tests::{Peer, Place, RunningServer, World, rtt_40ms};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -56,6 +57,16 @@ impl Sites {
     }
 
     async fn with_server(seed: u64, host: RouterKind, user: RouterKind, config: Config) -> Self {
+        Self::over(seed, (host, rtt_40ms()), (user, rtt_40ms()), config).await
+    }
+
+    /// Over these routers and links.
+    async fn over(
+        seed: u64,
+        host: (RouterKind, LinkConfig),
+        user: (RouterKind, LinkConfig),
+        config: Config,
+    ) -> Self {
         let service = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let place = forward::Place::Tcp(service.local_addr().unwrap().to_string());
         let name: forward::ServiceName = "web".parse().unwrap();
@@ -64,8 +75,8 @@ impl Sites {
         let mut world = World::new(seed);
         let server = world.server(rtt_40ms(), config);
         let (host, user) = (
-            world.site(&[host], rtt_40ms()),
-            world.site(&[user], rtt_40ms()),
+            world.site(&[host.0], host.1),
+            world.site(&[user.0], user.1),
         );
         let host = serve(&world, host, &server.address, &identity, &exposed).await;
         let user = world.peer(user, &server.address, |b| b.alpns(vec![])).await;

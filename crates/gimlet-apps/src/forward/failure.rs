@@ -5,6 +5,7 @@ use std::io;
 use gimlet::{CloseReason, ConnectionError, ReadError, ReadExactError, VarInt, WriteError};
 
 use super::link::LinkError;
+use crate::wide;
 
 /// What became of a flow that did not end by itself.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,8 +50,8 @@ pub enum FlowError {
 
 impl FlowError {
     /// What the stream is reset and stopped with.
-    pub(super) fn code(&self) -> VarInt {
-        let code: u32 = match self {
+    pub(super) fn code(&self) -> u32 {
+        match self {
             Self::NotServed => crate::NOT_SERVED,
             Self::Busy => crate::BUSY,
             Self::NotAllowed => 3,
@@ -59,8 +60,7 @@ impl FlowError {
             Self::Unresolved => 6,
             Self::BadRequest => 7,
             Self::ResetThere | Self::ResetHere(_) | Self::Away(_) | Self::Lost(_) => 8,
-        };
-        code.into()
+        }
     }
 
     /// What a reset with that code says.
@@ -109,6 +109,15 @@ impl From<ReadError> for FlowError {
     }
 }
 
+impl From<wide::ReadError> for FlowError {
+    fn from(error: wide::ReadError) -> Self {
+        match error {
+            wide::ReadError::Read(error) => error.into(),
+            wide::ReadError::Malformed => Self::BadRequest,
+        }
+    }
+}
+
 impl From<ReadExactError> for FlowError {
     fn from(error: ReadExactError) -> Self {
         match error {
@@ -144,7 +153,7 @@ mod tests {
             FlowError::BadRequest,
             FlowError::ResetThere,
         ] {
-            assert_eq!(FlowError::from_code(error.code()), error);
+            assert_eq!(FlowError::from_code(error.code().into()), error);
         }
         assert_eq!(
             FlowError::from_code(VarInt::MAX),

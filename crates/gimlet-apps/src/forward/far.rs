@@ -52,6 +52,7 @@ async fn serve_stream(exposed: &Exposed, session: &Session, request: Request, mu
     };
     let open = exposed.announcer().opened(peer, goal, false, None);
     let _counted = session.count();
+    let claim = session.claim(&stream.recv);
     let dialled = match timeout(DIAL_TIMEOUT, dial(exposed, peer, &request)).await {
         Ok(Ok(socket)) => match stream.send.write_all(&[READY]).await {
             Ok(()) => Ok(socket),
@@ -64,7 +65,10 @@ async fn serve_stream(exposed: &Exposed, session: &Session, request: Request, mu
         Err(_) => Err(FlowError::Unreachable),
     };
     let (traffic, ended) = match dialled {
-        Ok(socket) => splice(socket, stream, Answer::Had).await,
+        Ok(socket) => {
+            let stream = stream.widen(session.lanes(), claim);
+            splice(socket, stream, Answer::Had).await
+        }
         Err(failure) => {
             stream.abort(&failure);
             (Default::default(), Err(failure))

@@ -10,6 +10,7 @@ use super::link::{Link, Session};
 use super::request::Request;
 use super::socket::Socket;
 use super::splice::{Answer, Stream, splice};
+use crate::wide::Claim;
 
 /// How long a connection may wait for its turn where the peer has as many streams open as it takes.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -19,6 +20,7 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct Near {
     session: Session,
     stream: Stream,
+    claim: Claim,
     /// Packets that had come when it was opened.
     heard: u64,
 }
@@ -34,15 +36,20 @@ impl Near {
         let heard = session.heard();
         let opening = async {
             let (mut send, recv) = session.connection.open_bi().await?;
+            let claim = session.claim(&recv);
             send.write_all(&request.encode()).await?;
-            Ok::<_, FlowError>(Stream { send, recv })
+            Ok::<_, FlowError>((Stream { send, recv }, claim))
         };
         match timeout(OPEN_TIMEOUT, opening).await {
-            Ok(stream) => Ok(Self {
-                stream: stream?,
-                session,
-                heard,
-            }),
+            Ok(opened) => {
+                let (stream, claim) = opened?;
+                Ok(Self {
+                    session,
+                    stream,
+                    claim,
+                    heard,
+                })
+            }
             Err(_) => {
                 session.doubt(heard);
                 Err(FlowError::TimedOut)
@@ -69,9 +76,11 @@ impl Near {
         let Self {
             session,
             stream,
+            claim,
             heard,
         } = self;
         let _counted = session.count();
+        let stream = stream.widen(session.lanes(), claim);
         let (traffic, ended) = splice(socket, stream, answer).await;
         if ended == Err(FlowError::TimedOut) {
             session.doubt(heard);

@@ -7,6 +7,8 @@
 
 use std::array;
 use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -18,6 +20,7 @@ use super::event::Traffic;
 use super::failure::FlowError;
 use super::request::READY;
 use super::socket::Socket;
+use crate::wide::{self, Claim, Lanes, Source};
 
 /// Memory that is read into, a piece after the other: as much as a socket's buffer gives at once.
 const BUFFER: usize = 128 * 1024;
@@ -38,6 +41,13 @@ pub(crate) struct Stream {
     pub(super) recv: RecvStream,
 }
 
+/// A connection's stream, and what its directions may go on over.
+#[derive(Debug)]
+pub(crate) struct WideStream {
+    send: wide::Sender,
+    recv: wide::Receiver,
+}
+
 /// Whether the peer's word that the service is there is still to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
@@ -56,8 +66,16 @@ impl Stream {
     /// Gives up both directions and says why.
     pub(super) fn abort(&mut self, failure: &FlowError) {
         // Both fail only where the stream has ended already.
-        let _ = self.send.reset(failure.code());
-        let _ = self.recv.stop(failure.code());
+        let _ = self.send.reset(failure.code().into());
+        let _ = self.recv.stop(failure.code().into());
+    }
+
+    /// The same, each direction of which may go on over several streams.
+    pub(super) fn widen(self, lanes: Arc<Lanes>, claim: Claim) -> WideStream {
+        WideStream {
+            send: wide::Sender::new(self.send, lanes),
+            recv: wide::Receiver::new(self.recv, Source::Claim(claim)),
+        }
     }
 }
 
@@ -75,14 +93,15 @@ pub(super) async fn ready(recv: &mut RecvStream) -> Result<(), FlowError> {
 /// Both ends of a flow. Unless it ended well, also where it is given up half-way, both are reset.
 struct Pair {
     socket: Socket,
-    stream: Stream,
+    stream: WideStream,
     ended: Result<(), FlowError>,
 }
 
 impl Drop for Pair {
     fn drop(&mut self) {
         if let Err(failure) = &self.ended {
-            self.stream.abort(failure);
+            self.stream.send.reset(failure.code());
+            self.stream.recv.stop(failure.code());
             self.socket.reset_on_close();
         }
     }
@@ -91,7 +110,7 @@ impl Drop for Pair {
 /// Copies until both directions have ended, or until one fails; then both are reset.
 pub(crate) async fn splice(
     socket: Socket,
-    stream: Stream,
+    stream: WideStream,
     answer: Answer,
 ) -> (Traffic, Result<(), FlowError>) {
     let mut traffic = Traffic::default();
@@ -118,14 +137,17 @@ pub(crate) async fn splice(
 async fn both(
     read: impl AsyncRead + Unpin,
     write: impl AsyncWrite + Unpin,
-    stream: &mut Stream,
+    stream: &mut WideStream,
     answer: Answer,
     traffic: &mut Traffic,
 ) -> Result<(), FlowError> {
-    let up = upward(read, &mut stream.send, &mut traffic.sent);
+    // Once the peer has answered it has laid claim to what the stream may go on over.
+    let answered = AtomicBool::new(answer == Answer::Had);
+    let up = upward(read, &mut stream.send, &answered, &mut traffic.sent);
     let down = async {
         if answer == Answer::Awaited {
-            ready(&mut stream.recv).await?;
+            ready(stream.recv.stream()).await?;
+            answered.store(true, Ordering::Relaxed);
         }
         downward(&mut stream.recv, write, &mut traffic.received).await
     };
@@ -135,7 +157,8 @@ async fn both(
 /// Socket to peer.
 async fn upward(
     mut from: impl AsyncRead + Unpin,
-    to: &mut SendStream,
+    to: &mut wide::Sender,
+    answered: &AtomicBool,
     moved: &mut u64,
 ) -> Result<(), FlowError> {
     let mut buffer = BytesMut::new();
@@ -158,14 +181,15 @@ async fn upward(
             let _ = to.finish();
             return Ok(());
         }
-        to.write_chunk(buffer.split().freeze()).await?;
+        let may_widen = answered.load(Ordering::Relaxed);
+        to.write(buffer.split().freeze(), may_widen).await?;
         *moved += read as u64;
     }
 }
 
 /// Peer to socket.
 async fn downward(
-    from: &mut RecvStream,
+    from: &mut wide::Receiver,
     mut to: impl AsyncWrite + Unpin,
     moved: &mut u64,
 ) -> Result<(), FlowError> {

@@ -9,8 +9,9 @@ use super::receiver::Receiver;
 use crate::connection::Connection;
 
 /// Bulks of which some stripes have come and others have not. They come in the order in which they
-/// were opened, so two mix only where two were opened at once.
-const MAX_PARTIAL: usize = 8;
+/// were opened, so two mix only where two were opened at once; the others were given up half-way. They
+/// leave a peer that opens sixteen stripes at a time half of the hundred streams that it may have open.
+const MAX_PARTIAL: usize = 4;
 
 /// Takes the bulks that a peer opens. All unidirectional streams of the connection must be theirs.
 #[derive(Debug)]
@@ -43,9 +44,6 @@ pub enum AcceptError {
     /// The peer sent what is no stripe, or stripes that do not fit together.
     #[error("the peer sent a stream that is no stripe of a bulk")]
     NoStripe,
-    /// The peer began too many bulks at once.
-    #[error("the peer began more than {MAX_PARTIAL} bulks at once")]
-    TooMany,
 }
 
 impl Acceptor {
@@ -58,7 +56,8 @@ impl Acceptor {
         }
     }
 
-    /// The next bulk all of whose stripes are there.
+    /// The next bulk all of whose stripes are there. One that the peer has given up before never is: a fifth
+    /// of which only some stripes have come takes the place of the first.
     ///
     /// # Errors
     ///
@@ -69,15 +68,18 @@ impl Acceptor {
     /// Cancel safe.
     pub async fn accept(&mut self) -> Result<Receiver, AcceptError> {
         loop {
-            let (header, stream) = self.stripe().await?;
+            let Some((header, stream)) = self.stripe().await? else {
+                continue;
+            };
             if let Some(receiver) = self.insert(header, stream)? {
                 return Ok(receiver);
             }
         }
     }
 
-    /// The next stripe. What was read of its header outlives a cancelled call.
-    async fn stripe(&mut self) -> Result<(Header, RecvStream), AcceptError> {
+    /// The next stripe; `None` for one that was given up. What was read of its header outlives a
+    /// cancelled call.
+    async fn stripe(&mut self) -> Result<Option<(Header, RecvStream)>, AcceptError> {
         if self.nameless.is_none() {
             let stream = self.connection.accept_uni().await?;
             self.nameless = Some(Nameless {
@@ -89,14 +91,25 @@ impl Acceptor {
         if let Some(nameless) = &mut self.nameless {
             while nameless.read < header::LEN {
                 let rest = &mut nameless.header[nameless.read..];
-                let read = nameless.stream.read(rest).await;
-                let read = read.map_err(lost)?;
-                nameless.read += read.ok_or(AcceptError::NoStripe)?;
+                match nameless.stream.read(rest).await {
+                    Ok(Some(read)) => nameless.read += read,
+                    Err(ReadError::Reset(_)) => {
+                        self.nameless = None;
+                        return Ok(None);
+                    }
+                    Err(ReadError::ConnectionLost(error)) => return Err(error.into()),
+                    Ok(None)
+                    | Err(
+                        ReadError::ClosedStream
+                        | ReadError::IllegalOrderedRead
+                        | ReadError::ZeroRttRejected,
+                    ) => return Err(AcceptError::NoStripe),
+                }
             }
         }
         let nameless = self.nameless.take().ok_or(AcceptError::NoStripe)?;
         let header = Header::decode(nameless.header).ok_or(AcceptError::NoStripe)?;
-        Ok((header, nameless.stream))
+        Ok(Some((header, nameless.stream)))
     }
 
     fn insert(
@@ -107,8 +120,10 @@ impl Acceptor {
         let known = self.partial.iter().position(|p| p.id == header.bulk);
         let at = match known {
             Some(at) => at,
-            None if self.partial.len() == MAX_PARTIAL => return Err(AcceptError::TooMany),
             None => {
+                if self.partial.len() == MAX_PARTIAL {
+                    self.partial.pop_front();
+                }
                 let stripes = (0..header.stripes).map(|_| None).collect();
                 let id = header.bulk;
                 self.partial.push_back(Partial { id, stripes });
@@ -132,15 +147,5 @@ impl Acceptor {
             Receiver::new(partial.id, streams, window)
         });
         Ok(whole)
-    }
-}
-
-fn lost(error: ReadError) -> AcceptError {
-    match error {
-        ReadError::ConnectionLost(error) => error.into(),
-        ReadError::Reset(_)
-        | ReadError::ClosedStream
-        | ReadError::IllegalOrderedRead
-        | ReadError::ZeroRttRejected => AcceptError::NoStripe,
     }
 }

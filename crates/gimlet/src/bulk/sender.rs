@@ -19,23 +19,39 @@ use crate::connection::Connection;
 ///
 /// [`WriteError::ConnectionLost`]: the connection is over; [`WriteError::Stopped`]: the peer does not
 /// want it.
+///
+/// # Cancel safety
+///
+/// What was opened until then is given up.
 pub async fn open(connection: &Connection, id: u64, stripes: u8) -> Result<Sender, WriteError> {
     let stripes = stripes.clamp(1, MAX_STRIPES);
-    let mut streams = Vec::with_capacity(usize::from(stripes));
+    let mut opening = Opening(Vec::with_capacity(usize::from(stripes)));
     for stripe in 0..stripes {
-        let mut stream = connection.open_uni().await?;
+        opening.0.push(connection.open_uni().await?);
         let header = Header {
             bulk: id,
             stripe,
             stripes,
         };
+        let stream = &mut opening.0[usize::from(stripe)];
         stream.write_all(&header.encode()).await?;
-        streams.push(stream);
     }
     Ok(Sender {
-        streams,
+        streams: std::mem::take(&mut opening.0),
         turn: Turn::first(),
     })
+}
+
+/// Stripes of a bulk that is not open yet: one without a header would be an error, one that is reset is none.
+struct Opening(Vec<SendStream>);
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        for stream in &mut self.0 {
+            // Fails where the peer has stopped it, which is as good.
+            let _ = stream.reset(0u8.into());
+        }
+    }
 }
 
 /// Writes bulk data. Finish it, and wait until it is acknowledged; dropped before, it is finished

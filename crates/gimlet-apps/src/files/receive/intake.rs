@@ -34,9 +34,7 @@ pub(super) async fn run(
         Ok(bulk) if bulk.id() == BULK => bulk,
         Ok(_) => return ReceiveError::Misbehaved,
         Err(bulk::AcceptError::Connection(error)) => return lost_with(error.into()),
-        Err(bulk::AcceptError::NoStripe | bulk::AcceptError::TooMany) => {
-            return ReceiveError::Misbehaved;
-        }
+        Err(bulk::AcceptError::NoStripe) => return ReceiveError::Misbehaved,
     };
     let mut packer = Packer::new();
     loop {

@@ -1,14 +1,14 @@
 //! One session of a link: who uses it, and whether the peer still answers on it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use gimlet::Connection;
+use gimlet::{Connection, RecvStream};
 use tokio::time::sleep;
 
 use crate::forward::exchange::Exchange;
+use crate::wide::{Board, Claim, Counted, Lanes, Unread};
 
 /// How often a peer in doubt is asked: one question and its repeat may be lost.
 const QUESTIONS: u32 = 3;
@@ -26,19 +26,9 @@ const SILENCE: Duration = Duration::from_secs(2);
 pub struct Session {
     pub(in crate::forward) connection: Connection,
     pub(in crate::forward) exchange: Arc<Exchange>,
-    /// Streams whose data may lie unread.
-    streams: Arc<AtomicUsize>,
-}
-
-/// A stream that counts until this is dropped.
-#[derive(Debug)]
-pub(in crate::forward) struct Counted(Session);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        let left = self.0.streams.fetch_sub(1, Ordering::Relaxed) - 1;
-        self.0.connection.expect_unread(left);
-    }
+    unread: Arc<Unread>,
+    lanes: Arc<Lanes>,
+    board: Arc<Board>,
 }
 
 impl Session {
@@ -49,18 +39,29 @@ impl Session {
 
     pub(in crate::forward) fn new(connection: Connection) -> Self {
         let exchange = Exchange::start(&connection);
+        let unread = Unread::new(connection.clone());
         Self {
-            connection,
             exchange,
-            streams: Arc::default(),
+            lanes: Lanes::new(connection.clone()),
+            board: Arc::new(Board::start(connection.clone(), unread.clone())),
+            unread,
+            connection,
         }
     }
 
     /// Makes room for one more stream whose data may lie unread.
     pub(in crate::forward) fn count(&self) -> Counted {
-        let streams = self.streams.fetch_add(1, Ordering::Relaxed) + 1;
-        self.connection.expect_unread(streams);
-        Counted(self.clone())
+        self.unread.count(1)
+    }
+
+    /// Lays claim to what a stream's incoming direction may go on over.
+    pub(in crate::forward) fn claim(&self, stream: &RecvStream) -> Claim {
+        self.board.claim(stream.id().into())
+    }
+
+    /// What the outgoing directions of streams may go on over.
+    pub(in crate::forward) fn lanes(&self) -> Arc<Lanes> {
+        self.lanes.clone()
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -97,7 +98,7 @@ impl Session {
     /// Lets those who use it go on as long as anything comes: the peer may only be on its way to another
     /// network.
     pub(super) async fn retire(self) {
-        while self.streams.load(Ordering::Relaxed) > 0 {
+        while self.unread.streams() > 0 {
             let heard = self.heard();
             self.ask();
             tokio::select! {
