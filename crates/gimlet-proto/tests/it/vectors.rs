@@ -18,6 +18,7 @@ use std::path::PathBuf;
 
 use gimlet_proto::address::ServerAddress;
 use gimlet_proto::id::PeerId;
+use gimlet_proto::secret::{Credentials, SessionId};
 use gimlet_proto::wire::{DecodeError, Reader, Record, encode};
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +50,22 @@ struct Vector {
     text: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hex: Option<String>,
+}
+
+const SESSION: SessionId = SessionId([1, 2, 3, 4, 5, 6, 7, 8]);
+
+fn dialer() -> Credentials {
+    Credentials {
+        fragment: [0x11; 8],
+        password: [0x22; 16],
+    }
+}
+
+fn acceptor() -> Credentials {
+    Credentials {
+        fragment: [0x33; 8],
+        password: [0x44; 16],
+    }
 }
 
 fn vectors() -> Vectors {

@@ -1,23 +1,13 @@
 //! Things that go wrong while packets are under way.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use gimlet_sim::{
     Direction, Dropped, HostId, LinkConfig, NatConfig, Net, NodeId, RouterId, RouterKind, Verdict,
 };
 
-fn at(text: &str) -> SocketAddr {
-    text.parse().unwrap()
-}
-
-fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
-}
-
-fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
+use crate::units::{at, ip, ms};
 
 /// A server, a home and a host in it.
 struct World {

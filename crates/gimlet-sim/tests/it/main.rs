@@ -9,3 +9,4 @@ mod faults;
 mod network;
 mod prober;
 mod shared_router;
+mod units;

@@ -7,17 +7,7 @@ use gimlet_sim::{
     Delivery, Dropped, FirewallConfig, HostId, LinkConfig, NatConfig, Net, RouterKind,
 };
 
-fn at(text: &str) -> SocketAddr {
-    text.parse().unwrap()
-}
-
-fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
-}
-
-fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
+use crate::units::{at, ip, ms};
 
 fn link(millis: u64) -> LinkConfig {
     LinkConfig::with_delay(ms(millis))

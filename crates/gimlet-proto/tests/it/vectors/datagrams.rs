@@ -3,13 +3,15 @@
 use gimlet_proto::frame::{
     Frame, FrameKind, decode_bound, encode_bind, encode_bound, header, verify_bind,
 };
-use gimlet_proto::secret::{Credentials, RelaySecret, SessionId};
+use gimlet_proto::secret::{Credentials, RelaySecret};
 use gimlet_proto::stun::{
     Answer, Body, Change, Check, CheckRole, Key, Reply, Seal, TransactionId, Vantage,
     answer_binding, answer_discovery, decode_binding_response, decode_check, encode_answer,
     encode_binding_request, encode_check, encode_probe,
 };
 use gimlet_proto::tunnel::{self, Assembly, Batch, Control, Decoder, Opcode, Role};
+
+use super::{SESSION, acceptor, dialer};
 
 /// A datagram, its name, its fields in words, and whether these bytes say just that.
 pub(super) struct Datagram {
@@ -19,23 +21,8 @@ pub(super) struct Datagram {
     pub(super) says_it: fn(&[u8]) -> bool,
 }
 
-const SESSION: SessionId = SessionId([1, 2, 3, 4, 5, 6, 7, 8]);
 const SECRET: RelaySecret = RelaySecret([0x55; 32]);
 const TRANSACTION: TransactionId = TransactionId([0xc0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
-
-fn dialer() -> Credentials {
-    Credentials {
-        fragment: [0x11; 8],
-        password: [0x22; 16],
-    }
-}
-
-fn acceptor() -> Credentials {
-    Credentials {
-        fragment: [0x33; 8],
-        password: [0x44; 16],
-    }
-}
 
 fn is_frame(bytes: &[u8], kind: FrameKind) -> Option<&[u8]> {
     let frame = Frame::decode(bytes)?;

@@ -12,12 +12,12 @@ use gimlet_proto::message::{
     SignedIn, ThrottleReason, Throttled, ToPeer, ToServer, Unwatch, Watch,
 };
 use gimlet_proto::name::Name;
-use gimlet_proto::secret::{Credentials, RelaySecret, SessionId};
+use gimlet_proto::secret::RelaySecret;
+
+use super::{SESSION, acceptor, dialer};
 
 /// A message, its name and its fields in words.
 pub(super) type Example<T> = (&'static str, T, &'static [&'static str]);
-
-const SESSION: SessionId = SessionId([1, 2, 3, 4, 5, 6, 7, 8]);
 
 fn alice() -> PeerId {
     PeerId::from_bytes([0xa1; 32])
@@ -33,20 +33,6 @@ fn name(text: &str) -> Name {
 
 fn addr(text: &str) -> SocketAddr {
     text.parse().expect("an address")
-}
-
-fn dialer() -> Credentials {
-    Credentials {
-        fragment: [0x11; 8],
-        password: [0x22; 16],
-    }
-}
-
-fn acceptor() -> Credentials {
-    Credentials {
-        fragment: [0x33; 8],
-        password: [0x44; 16],
-    }
 }
 
 fn candidates() -> Vec<Candidate> {
