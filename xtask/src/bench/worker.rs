@@ -1,6 +1,7 @@
 //! The process that is measured: takes one role, then order after order until its input ends.
 
 mod bare;
+mod batch;
 mod binding;
 mod bulk;
 mod client;

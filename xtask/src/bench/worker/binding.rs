@@ -12,7 +12,7 @@ use quinn::AsyncUdpSocket;
 use quinn::udp::{RecvMeta, Transmit};
 use tokio::time::timeout;
 
-use super::forwarder;
+use super::batch;
 
 /// Bind frames sent at most: the relay learns of a session a moment after its peers.
 const BINDS: u64 = 200;
@@ -36,7 +36,7 @@ pub(super) async fn bind(
             segment_size: None,
             src_ip: None,
         };
-        forwarder::send(&**socket, &mut poller, &transmit).await?;
+        batch::send(&**socket, &mut poller, &transmit).await?;
         let bound = encode_bound(session, counter);
         if timeout(PATIENCE, heard(&**socket, &bound)).await.is_ok() {
             return Ok(());

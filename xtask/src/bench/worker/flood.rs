@@ -17,7 +17,7 @@ use gimlet_proto::frame::{FrameKind, HEADER_LEN, header};
 use quinn::AsyncUdpSocket;
 use quinn::udp::{RecvMeta, Transmit};
 
-use super::forwarder;
+use super::batch;
 use session::{SESSION, Session};
 pub(super) use session::{acceptance, bind_both, introduce, introduction};
 
@@ -79,7 +79,7 @@ impl Flood {
             let mut poller = source.clone().create_io_poller();
             while Instant::now() < until {
                 for _ in 0..TURN {
-                    forwarder::send(&*source, &mut poller, &transmit).await?;
+                    batch::send(&*source, &mut poller, &transmit).await?;
                 }
                 tokio::task::yield_now().await;
             }

@@ -1,21 +1,18 @@
 //! The floor under any relay: what came in goes out as it is, to the other side.
 
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gimlet_net::socket;
-use quinn::udp::{RecvMeta, Transmit};
-use quinn::{AsyncUdpSocket, UdpPoller};
+use quinn::AsyncUdpSocket;
+
+use super::batch::Batch;
 
 /// Buffers offered to one receive call; more would have left the processor's cache when they are
 /// sent on.
 const BUFFERS: usize = 4;
-
-/// Room in each for all that the kernel joins.
-const BUFFER: usize = 65_536;
 
 /// A running forwarder between one fixed address and whoever spoke last.
 pub(super) struct Forwarder {
@@ -47,51 +44,18 @@ async fn run(
     to: SocketAddr,
     forwarded: Arc<AtomicU64>,
 ) -> io::Result<()> {
-    let mut memory = vec![0; BUFFER * BUFFERS];
-    let mut metas = [RecvMeta::default(); BUFFERS];
-    let mut poller = socket.clone().create_io_poller();
+    let mut batch = Batch::<BUFFERS>::new(socket);
     let mut other = None;
     loop {
-        let count = std::future::poll_fn(|cx| {
-            let mut chunks = memory.chunks_mut(BUFFER);
-            let mut buffers: [IoSliceMut<'_>; BUFFERS] =
-                std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
-            socket.poll_recv(cx, &mut buffers, &mut metas)
-        })
-        .await?;
-        for (buffer, meta) in memory.chunks(BUFFER).zip(&metas).take(count) {
-            let destination = match other {
-                Some(other) if meta.addr == to => other,
-                None if meta.addr == to => continue,
-                Some(_) | None => {
-                    other = Some(meta.addr);
-                    to
-                }
-            };
-            let transmit = Transmit {
-                destination,
-                ecn: meta.ecn,
-                contents: &buffer[..meta.len],
-                segment_size: (meta.len > meta.stride).then_some(meta.stride),
-                src_ip: None,
-            };
-            send(&*socket, &mut poller, &transmit).await?;
-            forwarded.fetch_add(meta.len as u64, Ordering::Relaxed);
-        }
-    }
-}
-
-/// Sends, waiting for room where the system has none.
-pub(super) async fn send(
-    socket: &dyn AsyncUdpSocket,
-    poller: &mut Pin<Box<dyn UdpPoller>>,
-    transmit: &Transmit<'_>,
-) -> io::Result<()> {
-    loop {
-        match socket.try_send(transmit) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => (),
-            sent => return sent,
-        }
-        std::future::poll_fn(|cx| poller.as_mut().poll_writable(cx)).await?;
+        batch.receive(BUFFERS).await?;
+        let route = |from| match from == to {
+            true => other,
+            false => {
+                other = Some(from);
+                Some(to)
+            }
+        };
+        let bytes = batch.send_on(route).await?;
+        forwarded.fetch_add(bytes, Ordering::Relaxed);
     }
 }

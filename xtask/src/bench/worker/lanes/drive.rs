@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use quinn::udp::Transmit;
 
-use super::super::forwarder;
+use super::super::batch;
 use super::Lane;
 use crate::bench::message::{Drive, Driven};
 
@@ -67,7 +67,7 @@ async fn send(lanes: &[Lane], drive: Drive) -> anyhow::Result<Vec<u64>> {
             };
             let times = if index == 0 { drive.first } else { 1 };
             for _ in 0..times {
-                forwarder::send(&*lane.source, &mut pollers[index], &transmit).await?;
+                batch::send(&*lane.source, &mut pollers[index], &transmit).await?;
                 sent[index] += u64::from(drive.burst);
                 turn += 1;
                 if turn % TURN == 0 {

@@ -13,7 +13,7 @@ use quinn::AsyncUdpSocket;
 use quinn::udp::{RecvMeta, Transmit};
 use tokio::time::timeout;
 
-use super::super::forwarder;
+use super::super::batch;
 use super::{Head, Lane};
 
 const COOKIE: u32 = 0x2112_a442;
@@ -103,7 +103,7 @@ async fn ask(
             segment_size: None,
             src_ip: None,
         };
-        forwarder::send(&**socket, &mut poller, &transmit).await?;
+        batch::send(&**socket, &mut poller, &transmit).await?;
         let mut meta = [RecvMeta::default()];
         let received = std::future::poll_fn(|cx| {
             socket.poll_recv(cx, &mut [IoSliceMut::new(&mut buffer)], &mut meta)
