@@ -8,7 +8,6 @@
 //! and run again, it goes on where it was, if it has the same identity.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use gimlet::{Endpoint, Identity, ServerAddress};
 use gimlet_apps::files::{self, Event, Offer, Reporter};
@@ -28,6 +27,7 @@ async fn main() -> anyhow::Result<()> {
     let endpoint = builder.bind().await?;
     endpoint.online().await?;
     let peer = endpoint.resolve(&peer).await?.peer;
+    let mut watching = endpoint.watch(peer).await?;
 
     let (reporter, mut reports) = Reporter::new();
     let printing = tokio::spawn(async move {
@@ -47,10 +47,12 @@ async fn main() -> anyhow::Result<()> {
                 println!("{} files have arrived", summary.files);
                 break;
             }
-            Err(error) if error.is_interruption() => eprintln!("{error}; once more"),
+            Err(error) if error.is_interruption() => {
+                eprintln!("{error}; once more as soon as it is there")
+            }
             Err(error) => return Err(error.into()),
         }
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        anyhow::ensure!(watching.online().await, "the endpoint is closed");
     }
     drop(reporter);
     printing.await?;
