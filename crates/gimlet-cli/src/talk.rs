@@ -14,6 +14,17 @@ pub(crate) async fn ask(
     asks: bool,
 ) -> Result<(Found, Conversation), Failure> {
     let found = context.find(endpoint, peer).await?;
+    let conversation = ask_found(context, endpoint, (peer, &found), asks).await?;
+    Ok((found, conversation))
+}
+
+/// Asks a peer for a conversation that was found as what somebody typed.
+pub(crate) async fn ask_found(
+    context: &Context,
+    endpoint: &Endpoint,
+    (typed, found): (&str, &Found),
+    asks: bool,
+) -> Result<Conversation, Failure> {
     let name = context.settings.name.as_ref();
     let options = Options {
         name: name.map_or_else(String::new, ToString::to_string),
@@ -21,6 +32,6 @@ pub(crate) async fn ask(
     };
     let conversation = Conversation::ask(endpoint, found.peer, options).await;
     let conversation = conversation.map_err(|error| Failure::connect(error, &found.label))?;
-    context.remember(peer, found.peer);
-    Ok((found, conversation))
+    context.remember(typed, found.peer);
+    Ok(conversation)
 }

@@ -205,6 +205,11 @@ impl Speaker {
         // the speaker being dropped.
         let _ = self.commands.try_send(Command::Leave);
     }
+
+    /// Takes the request back at once, with what was said, where nobody has answered it; leaves otherwise.
+    pub fn withdraw(&mut self) {
+        let _ = self.commands.try_send(Command::Withdraw);
+    }
 }
 
 impl Listener {

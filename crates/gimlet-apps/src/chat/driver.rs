@@ -39,6 +39,7 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) enum Command {
     Say(String),
     Leave,
+    Withdraw,
 }
 
 /// A connection, and what is known of it.
@@ -135,6 +136,10 @@ impl Driver {
                     if !self.exchange.say(text) {
                         self.undelivered.fetch_sub(1, Ordering::AcqRel);
                     }
+                }
+                Woken::Command(Some(Command::Withdraw)) => {
+                    self.exchange.withdraw();
+                    self.leave_by.get_or_insert(Instant::now() + LEAVE_TIMEOUT);
                 }
                 Woken::Command(Some(Command::Leave) | None) => {
                     self.leave_by.get_or_insert(Instant::now() + LEAVE_TIMEOUT);

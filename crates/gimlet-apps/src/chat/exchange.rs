@@ -158,6 +158,14 @@ impl Exchange {
         }
     }
 
+    /// Takes a request back that nobody has answered; leaves otherwise.
+    pub(super) fn withdraw(&mut self) {
+        match self.state {
+            State::Asking { .. } => self.end(Ended::Left),
+            State::Together | State::Away { .. } | State::Over => self.leave(),
+        }
+    }
+
     /// A connection stands. The side that made it says hello first; the other answers what it hears.
     pub(super) fn handle_link_up(&mut self, dialled: bool) {
         self.transmits.clear();

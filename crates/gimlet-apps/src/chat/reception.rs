@@ -104,6 +104,11 @@ impl Request {
         self.peer
     }
 
+    /// The id of the conversation it asks for.
+    pub fn id(&self) -> ConversationId {
+        self.hello.id
+    }
+
     /// How it calls itself. Nothing vouches for it.
     pub fn name(&self) -> &str {
         &self.hello.name

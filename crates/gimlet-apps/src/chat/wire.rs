@@ -23,6 +23,12 @@ const ASKS: u8 = 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConversationId(pub(super) [u8; 16]);
 
+impl From<[u8; 16]> for ConversationId {
+    fn from(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+}
+
 /// The first record of each side on every connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hello {

@@ -25,7 +25,7 @@ use crate::terminal::{self, Input, Printer, Typed};
 use asked::{Asked, Waiting};
 use gimlet_apps::chat::{self, Request};
 use gimlet_apps::echo;
-use hall::{Hall, News};
+use hall::{Hall, Meeting, News};
 
 /// What the shell answers: conversations, and the punches of others.
 const ALPNS: [&[u8]; 2] = [chat::ALPN, echo::ALPN];
@@ -40,6 +40,8 @@ struct Shell<'a> {
     /// Whether the person has signed out. A server that is lost is signed in to again by itself.
     logged_out: bool,
     hall: Hall,
+    /// Whom we dial to ask for a conversation, until there is one.
+    dialling: Option<Found>,
     /// Requests that wait for `accept` or `deny`.
     asked: Waiting,
     /// The number of the last line typed.
@@ -62,6 +64,7 @@ pub(super) async fn run(context: &Context, args: &AcceptArgs) -> Outcome {
         policy,
         logged_out: false,
         hall: Hall::new(name.map_or("", |name| name.as_str())),
+        dialling: None,
         asked: Waiting::default(),
         typed: 0,
         printer,
@@ -121,10 +124,21 @@ impl Shell<'_> {
     /// Somebody wants to talk. The person is asked where that is wished for, and not twice.
     async fn requested(&mut self, with: Found, request: Request) {
         let is_asked_already = matches!(self.policy, AcceptPolicy::Ask(_));
-        if request.asks() && !is_asked_already && !self.hall.is_asking(&with) {
-            self.ask(Asked::Talk(with, request)).await;
-        } else if !self.hall.is_full() {
-            self.hall.add(with, request.accept(), false);
+        if !request.is_open() {
+            return;
+        }
+        if let Some(dialled) = self.dialling.take_if(|dialled| dialled.peer == with.peer) {
+            // Whom we are about to ask has asked us.
+            return self.hall.add(dialled, request.accept(), true);
+        }
+        match self.hall.meet(&with, &request) {
+            Meeting::Ours => self.hall.hold(with, request),
+            Meeting::Theirs => self.hall.add(with, request.accept(), false),
+            Meeting::Nothing if request.asks() && !is_asked_already => {
+                self.ask(Asked::Talk(with, request)).await;
+            }
+            Meeting::Nothing if self.hall.is_full() => (),
+            Meeting::Nothing => self.hall.add(with, request.accept(), false),
         }
     }
 

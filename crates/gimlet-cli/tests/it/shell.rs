@@ -268,6 +268,17 @@ fn parity_d_who_ask_each_other_at_once_get_one_conversation() {
 }
 
 #[test]
+fn parity_d_what_is_said_while_requests_cross_arrives() {
+    let server = Server::start();
+    let (alice, bob) = (server.host("alice"), server.host("bob"));
+    let (mut alice, mut bob) = (shell(&alice), shell(&bob));
+    alice.type_line("chat request bob\nfrom alice");
+    bob.type_line("chat request alice\nfrom bob");
+    alice.wait_line(|line| line == "bob: from bob");
+    bob.wait_line(|line| line == "alice: from alice");
+}
+
+#[test]
 fn a_conversation_goes_on_with_a_shell_that_was_killed_and_started_again() {
     let server = Server::start();
     let (alice, bob) = (server.host("alice"), server.host("bob"));

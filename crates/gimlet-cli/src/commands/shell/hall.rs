@@ -2,6 +2,8 @@
 //!
 //! With each peer there is one. Lines go to whom was punched last, or to who came first when nobody was.
 
+mod glare;
+mod held;
 mod one;
 
 use std::collections::HashSet;
@@ -10,13 +12,14 @@ use gimlet::Connection;
 use gimlet_apps::chat::{self, Conversation, Reception, Request};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::event::{Event, Who};
 use crate::service;
 use crate::session::Found;
 use one::{One, State};
 
+pub(super) use glare::Meeting;
 pub(super) use one::Line;
 
 /// Conversations at a time, and connections of which is not known yet what they want: more than a person
@@ -57,6 +60,8 @@ pub(super) struct Hall {
     next_number: u64,
     /// Those we have taken leave of, until they have heard it.
     leaving: HashSet<u64>,
+    /// Requests that have crossed ours, one a peer, until it is clear what comes of ours.
+    held: Vec<(Found, Request)>,
     receiving: JoinSet<Option<(Found, Request)>>,
     serving: JoinSet<()>,
     heard_by: mpsc::Sender<(u64, chat::Event)>,
@@ -72,6 +77,7 @@ impl Hall {
             current: None,
             next_number: 0,
             leaving: HashSet::new(),
+            held: Vec::new(),
             receiving: JoinSet::new(),
             serving: JoinSet::new(),
             heard_by,
@@ -94,10 +100,10 @@ impl Hall {
         Some(&one.with.label)
     }
 
-    /// Whether that peer is being asked, and has not answered.
+    /// Whether a conversation with that peer begins, and it has not answered.
     pub(super) fn is_asking(&self, with: &Found) -> bool {
-        let asked = |one: &One| one.with.peer == with.peer && one.state == State::Asking;
-        self.conversations.iter().any(asked)
+        let one = self.one_with(with);
+        one.is_some_and(|one| one.state == State::Asking)
     }
 
     /// Whether there is room for one more.
@@ -120,7 +126,8 @@ impl Hall {
         }
     }
 
-    /// Takes part in a conversation. Where `first`, or where there is no other, lines go there.
+    /// Takes part in a conversation, instead of one with the same peer that there may be. Where `first`, or
+    /// where there is no other, lines go there.
     pub(super) fn add(&mut self, with: Found, conversation: Conversation, first: bool) {
         self.next_number += 1;
         let mut new = One::new(self.next_number, with, conversation, self.heard_by.clone());
@@ -130,13 +137,9 @@ impl Hall {
             .iter()
             .position(|one| one.with.peer == peer);
         if let Some(index) = older {
-            if self.conversations[index].outlives(&new) {
-                self.leaving.insert(new.number);
-                return;
-            }
-            let (was, current) = self.take(index);
-            // Called as before: who connects is not always introduced by name.
-            new.with = was;
+            let current = self.current == Some(self.conversations[index].number);
+            let mut was = self.take(index);
+            was.hand_over(&mut new);
             if current {
                 self.current = Some(new.number);
             }
@@ -153,6 +156,10 @@ impl Hall {
     /// The next thing to tell. Cancel safe. Pending while nothing happens.
     pub(super) async fn next(&mut self) -> News {
         loop {
+            if let Some((with, request)) = self.release() {
+                return News::Request(with, request);
+            }
+            let release_at = self.release_at();
             tokio::select! {
                 Some((number, event)) = self.heard.recv() => {
                     if let Some(news) = self.hear(number, event) {
@@ -166,6 +173,7 @@ impl Hall {
                     }
                 }
                 Some(_) = self.serving.join_next() => (),
+                () = sleep_until(release_at.unwrap_or_else(now)), if release_at.is_some() => (),
             }
         }
     }
@@ -190,7 +198,7 @@ impl Hall {
     /// Leaves the peer being talked to; its name.
     pub(super) fn leave_current(&mut self) -> Option<String> {
         let index = self.index_of_current()?;
-        Some(self.take(index).0.label)
+        Some(self.take(index).with.label)
     }
 
     /// Leaves that peer; its name.
@@ -199,7 +207,7 @@ impl Hall {
             .conversations
             .iter()
             .position(|one| one.with.is(peer))?;
-        Some(self.take(index).0.label)
+        Some(self.take(index).with.label)
     }
 
     /// Leaves everybody, all at once, when what was said has arrived; who has not got everything. What
@@ -247,14 +255,19 @@ impl Hall {
         news
     }
 
-    /// Takes leave of somebody, and whether lines went there. Who is left alone with us is talked to next
-    /// only by `punch`: a line must not go to somebody else than the prompt said.
-    fn take(&mut self, index: usize) -> (Found, bool) {
+    /// Takes leave of somebody. Who is left alone with us is talked to next only by `punch`: a line must not go
+    /// to somebody else than the prompt said.
+    fn take(&mut self, index: usize) -> One {
         // Dropped, it leaves.
         let taken = self.conversations.remove(index);
         self.leaving.insert(taken.number);
-        let current = self.current.take_if(|current| *current == taken.number);
-        (taken.with.clone(), current.is_some())
+        self.current.take_if(|current| *current == taken.number);
+        taken
+    }
+
+    fn one_with(&self, with: &Found) -> Option<&One> {
+        let mut all = self.conversations.iter();
+        all.find(|one| one.with.peer == with.peer)
     }
 
     fn index_of_current(&self) -> Option<usize> {

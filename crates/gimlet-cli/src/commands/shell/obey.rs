@@ -1,8 +1,8 @@
 //! What a typed line makes the shell do.
 
+use std::pin::pin;
 use std::time::Duration;
 
-use gimlet_apps::chat::Conversation;
 use tokio::time::timeout;
 
 use super::asked::Asked;
@@ -94,12 +94,9 @@ impl Shell<'_> {
 
     async fn punch(&mut self, peer: &str) -> Result<(), Failure> {
         let now = |label: &str| format!("Now talking to {label}.");
-        if self.talks_already(peer, now).await {
+        let Some(with) = self.begin(peer, false, now).await? else {
             return Ok(());
-        }
-        let (with, conversation) = self.begin(peer, false).await?;
-        self.hall.add(with.clone(), conversation, true);
-        self.accept_instead(&with.peer.to_string());
+        };
         // A script's next command finds it standing, or refused.
         let settled = async {
             while self.hall.is_asking(&with) {
@@ -114,27 +111,14 @@ impl Shell<'_> {
     /// Asks the person there.
     async fn request(&mut self, peer: &str) -> Result<(), Failure> {
         let already = |label: &str| format!("You are talking to {label} already.");
-        if self.talks_already(peer, already).await {
-            return Ok(());
-        }
-        let (with, conversation) = self.begin(peer, true).await?;
-        self.say(format_args!(
-            "Asked {}; the answer may take a minute.",
-            with.label
-        ))
-        .await;
-        let id = with.peer.to_string();
-        self.hall.add(with, conversation, true);
-        // It may have asked while we dialled: then both want to.
-        self.accept_instead(&id);
-        Ok(())
+        self.begin(peer, true, already).await.map(drop)
     }
 
     /// Turns to a peer whom we talk to, and says so, or who asks to talk; whether it is one of them.
-    async fn talks_already(&mut self, peer: &str, saying: impl FnOnce(&str) -> String) -> bool {
+    async fn talks_already(&mut self, peer: &str, saying: fn(&str) -> String) -> bool {
         match self.hall.select(peer) {
             Some(label) => {
-                let said = saying(&label);
+                let said = saying(label);
                 self.say(said).await;
                 true
             }
@@ -154,16 +138,54 @@ impl Shell<'_> {
         was_asked
     }
 
-    /// Connects to a peer to talk to it.
-    async fn begin(&mut self, peer: &str, asks: bool) -> Result<(Found, Conversation), Failure> {
+    /// Begins a conversation: asks the peer for one, unless its own request comes first. Whom it is with; `None`
+    /// where there was one before, or a request, and that is said or taken.
+    async fn begin(
+        &mut self,
+        peer: &str,
+        asks: bool,
+        already: fn(&str) -> String,
+    ) -> Result<Option<Found>, Failure> {
+        if self.talks_already(peer, already).await {
+            return Ok(None);
+        }
         self.need_sign_in()?;
         if self.hall.is_full() {
             let error = anyhow::anyhow!("there are too many conversations");
             return Err(Failure::new(Status::Failed, error).hint("disconnect NAME ends one"));
         }
         let (endpoint, context) = (self.endpoint.clone(), self.context);
-        self.meanwhile(talk::ask(context, &endpoint, peer, asks))
-            .await
+        let found = self.meanwhile(context.find(&endpoint, peer)).await?;
+        // It may be called otherwise here than it was typed, and may have asked by now.
+        let id = found.peer.to_string();
+        if self.talks_already(&id, already).await {
+            return Ok(None);
+        }
+        self.dialling = Some(found.clone());
+        let asked = {
+            let ask = talk::ask_found(context, &endpoint, (peer, &found), asks);
+            let mut ask = pin!(ask);
+            loop {
+                tokio::select! {
+                    asked = &mut ask => break Some(asked),
+                    news = self.hall.next() => self.hear(news).await,
+                }
+                // Its request was taken, and ours is not made.
+                if self.dialling.is_none() {
+                    break None;
+                }
+            }
+        };
+        self.dialling = None;
+        if let Some(conversation) = asked.transpose()? {
+            self.hall.add(found.clone(), conversation, true);
+            if asks {
+                let label = &found.label;
+                self.say(format_args!("Asked {label}; the answer may take a minute."))
+                    .await;
+            }
+        }
+        Ok(Some(found))
     }
 
     /// Signs in again, with new sockets. Conversations keep those they have.

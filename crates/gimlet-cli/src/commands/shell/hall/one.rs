@@ -1,19 +1,15 @@
 //! One conversation of the shell.
 
-use std::time::Duration;
-
 use gimlet_apps::chat::{self, Conversation, Ended, Listener, Speaker};
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::glare::Ours;
 use super::{News, Spoken, now, who};
 use crate::describe;
 use crate::event::Event;
 use crate::session::Found;
-
-/// How long after it began a conversation counts as begun at the same time as another one.
-const SAME_TIME: Duration = Duration::from_secs(5);
 
 /// How it stands with a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +28,9 @@ pub(super) struct One {
     pub(super) with: Found,
     pub(super) state: State,
     speaker: Speaker,
-    began_at: Instant,
+    /// Said while the other side had not answered. No more than may wait to arrive.
+    early: Vec<String>,
+    together_at: Option<Instant>,
     path: Option<gimlet::Path>,
     /// The number of the last line typed to it.
     typed: u64,
@@ -65,27 +63,45 @@ impl One {
             with,
             state: State::Asking,
             speaker,
-            began_at: now(),
+            early: Vec::new(),
+            together_at: None,
             path: None,
             typed: 0,
         }
     }
 
-    /// Whether this one stays and the newer one with the same peer goes. When both sides have asked each
-    /// other at the same time, there are two; both sides then keep the same one.
-    pub(super) fn outlives(&self, newer: &Self) -> bool {
-        let at_once = self.state != State::Away
-            && self.speaker.has_asked() != newer.speaker.has_asked()
-            && newer.began_at < self.began_at + SAME_TIME;
-        at_once && self.speaker.id() < newer.speaker.id()
+    /// What a request of the same peer meets.
+    pub(super) fn ours(&self) -> Ours {
+        Ours {
+            id: self.speaker.id(),
+            has_asked: self.speaker.has_asked(),
+            state: self.state,
+            together_at: self.together_at,
+        }
+    }
+
+    /// Another conversation with the same peer takes the place of this one.
+    pub(super) fn hand_over(&mut self, to: &mut Self) {
+        // Called as before: who connects is not always introduced by name.
+        to.with = self.with.clone();
+        to.typed = self.typed;
+        self.speaker.withdraw();
+        for text in self.early.drain(..) {
+            // As many wait there as did here.
+            to.speaker.say(&text);
+            to.early.push(text);
+        }
     }
 
     pub(super) fn say(&mut self, text: &str, typed: u64) -> Spoken {
         self.typed = typed;
-        match self.speaker.say(text) {
-            true => Spoken::Said,
-            false => Spoken::Full(self.with.label.clone()),
+        if !self.speaker.say(text) {
+            return Spoken::Full(self.with.label.clone());
         }
+        if self.state == State::Asking {
+            self.early.push(text.to_owned());
+        }
+        Spoken::Said
     }
 
     pub(super) fn leave(&mut self) {
@@ -106,6 +122,8 @@ impl One {
         Some(News::Event(match event {
             chat::Event::Together { path } => {
                 self.state = State::Together;
+                self.together_at.get_or_insert_with(now);
+                self.early = Vec::new();
                 self.path = Some(path);
                 let path = describe::path_kind(path.kind);
                 match before {
