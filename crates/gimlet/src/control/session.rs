@@ -1,50 +1,35 @@
 //! One control session: sign-in first, then messages both ways until it ends.
 
+mod climbing;
+mod ending;
+mod probe;
+
 use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gimlet_proto::address::ServerAddress;
 use gimlet_proto::message::{
-    FailReason, NatReport, RequestId, SignIn, SignOut, SignedIn as SignedInMessage, ToPeer,
-    ToServer,
+    NatReport, RequestId, SignIn, SignedIn as SignedInMessage, ToPeer, ToServer,
 };
-use gimlet_proto::rendezvous::CloseReason;
-use gimlet_proto::stun;
-use gimlet_proto::wire::{self, DecodeError};
+use gimlet_proto::wire;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::climb::{Action, Climb};
+use super::climb::Climb;
 use super::dial::{Dialled, OpenTunnel};
 use super::link::{End, Task, dismissed, sleep_until};
-use super::{ControlEvent, Outgoing, StunAnswer};
-use crate::endpoint::farewell_time;
+use super::{ControlEvent, Outgoing};
 use crate::error::SignInError;
 use crate::event::{SignedIn, Transport};
+use ending::{lost, refusal};
+use probe::{DOUBT_PATIENCE, PROBE_PATIENCE, Probe};
 
 /// The sign-in is the first request.
 const SIGN_IN: RequestId = 0;
 
 /// How long the server may take to answer the sign-in.
 const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Questions, whether the server still answers, that may be lost before it is taken for gone.
-const PROBES: u32 = 3;
-
-/// Bounds of the time that an answer may take; two round trips and the time an acknowledgement may
-/// be held back are between them. With all three lost, a new session begins within two seconds.
-const PROBE_PATIENCE: (Duration, Duration) =
-    (Duration::from_millis(100), Duration::from_millis(500));
-
-/// The least time an answer may take where nothing but a silence elsewhere speaks against the server: a
-/// radio link's hiccup of a second is no reason to leave it. Sessions that it relays are elsewhere
-/// within three seconds all the same.
-const DOUBT_PATIENCE: Duration = Duration::from_millis(400);
-
-/// How long the reason for an end may take to come after it.
-const REASON_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Requests awaiting their answer. More than any program has at once; the oldest callers time out.
 const MAX_PENDING: usize = 1024;
@@ -68,17 +53,6 @@ struct Session<'a> {
     climb: Climb,
     /// What was last said to everybody.
     said: Option<(SignedIn, Vec<u16>)>,
-}
-
-/// The server is asked whether it still answers.
-#[derive(Debug, Clone, Copy)]
-struct Probe {
-    /// Datagrams that had come from it when it was first asked.
-    heard: u64,
-    asked: u32,
-    /// The least time an answer may take.
-    patience: Duration,
-    repeat_at: Instant,
 }
 
 impl Task {
@@ -301,113 +275,6 @@ impl Session<'_> {
         }
     }
 
-    /// Makes the session send from where we are now: the server then follows, and answers.
-    async fn begin_probe(&mut self, patience: Duration) -> Result<(), End> {
-        let heard = self.heard();
-        self.ask_again(Probe {
-            heard,
-            asked: 0,
-            patience,
-            repeat_at: Instant::now(),
-        })
-        .await
-    }
-
-    async fn repeat_probe(&mut self) -> Result<(), End> {
-        match self.probe.take() {
-            Some(probe) if self.heard() == probe.heard && probe.asked >= PROBES => {
-                Err(End::Silent(SignInError::Lost {
-                    detail: "the server does not answer".to_owned(),
-                }))
-            }
-            Some(probe) if self.heard() == probe.heard => self.ask_again(probe).await,
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    async fn ask_again(&mut self, probe: Probe) -> Result<(), End> {
-        let patience = 2 * self.control.connection.rtt() + Duration::from_millis(50);
-        let patience = patience.clamp(probe.patience, PROBE_PATIENCE.1);
-        self.probe = Some(Probe {
-            asked: probe.asked + 1,
-            repeat_at: Instant::now() + patience,
-            ..probe
-        });
-        self.refresh().await
-    }
-
-    fn heard(&self) -> u64 {
-        self.control.connection.stats().udp_rx.datagrams
-    }
-
-    fn tunnel_ended(&mut self) -> Result<(), End> {
-        let was_in_use =
-            Some(self.control.place.socket) == self.control.tunnel.as_ref().map(OpenTunnel::id);
-        self.control.tunnel = None;
-        match was_in_use {
-            true => Err(End::Failed(SignInError::Lost {
-                detail: "the TLS connection ended".to_owned(),
-            })),
-            // It was only kept for a moment.
-            false => Ok(()),
-        }
-    }
-
-    fn answered(&mut self, answer: Option<StunAnswer>) {
-        // What was missed is asked again.
-        if let Some(answer) = answer {
-            let (from, seen) = (answer.from, answer.observed);
-            let now = Instant::now().into_std();
-            self.climb
-                .handle_answer(from, answer.transaction, seen, now);
-        }
-    }
-
-    /// Does what there is to do on the way to UDP.
-    async fn climb(&mut self) -> Result<(), End> {
-        let now = Instant::now().into_std();
-        let heard_at = self.control.heard_at();
-        self.climb.handle_timeout(heard_at, &mut rand::random, now);
-        while let Some(action) = self.climb.poll_action() {
-            match action {
-                Action::Ask { place, transaction } => {
-                    let request = stun::encode_binding_request(transaction);
-                    let paths = &self.task.shared.socket;
-                    paths.send_plain(place.socket, place.addr, &request);
-                }
-                Action::Move(place) => {
-                    tracing::debug!(addr = %place.addr, "UDP answers; moving there");
-                    self.control.redirect(place);
-                    self.begin_probe(PROBE_PATIENCE.0).await?;
-                }
-                Action::Moved { place, observed } => {
-                    tracing::info!(addr = %place.addr, "moved from TLS to UDP");
-                    self.control.place = place;
-                    self.task
-                        .shared
-                        .udp_is_silent
-                        .store(false, Ordering::Relaxed);
-                    if let Some((before, stun_ports)) = self.said.take() {
-                        let signed_in = SignedIn {
-                            observed,
-                            server: place.addr,
-                            transport: Transport::Udp,
-                            ..before
-                        };
-                        self.say(signed_in, stun_ports).await?;
-                    }
-                }
-                Action::Return => {
-                    tracing::debug!("UDP carries nothing more; staying with TLS");
-                    self.control.redirect(self.control.place);
-                    self.begin_probe(PROBE_PATIENCE.0).await?;
-                }
-                Action::Close => self.control.tunnel = None,
-            }
-        }
-        Ok(())
-    }
-
     /// Any message refreshes the lease; this one says something as well.
     async fn refresh(&mut self) -> Result<(), End> {
         self.refresh_at = Some(Instant::now() + self.lease / 3);
@@ -421,71 +288,5 @@ impl Session<'_> {
             Ok(()) => Ok(()),
             Err(_) => Err(End::Failed(self.closed_reason().await)),
         }
-    }
-
-    async fn goodbye(&mut self) -> End {
-        let patience = farewell_time(self.control.connection.rtt());
-        let farewell = async {
-            // What was said before the goodbye comes before it.
-            while let Ok(outgoing) = self.task.outgoing.try_recv() {
-                if self.send(outgoing).await.is_err() {
-                    return;
-                }
-            }
-            if self.write(SignOut {}.into()).await.is_ok() && self.send.finish().is_ok() {
-                // The server closes; either way we are done.
-                let _ = self.send.stopped().await;
-            }
-        };
-        // What is lost is said by the end of the connection, right after.
-        let _ = tokio::time::timeout(patience, farewell).await;
-        End::SignedOut
-    }
-
-    /// Why the stream ended: the server closes the connection right after.
-    async fn closed_reason(&self) -> SignInError {
-        let closed = self.control.connection.closed();
-        match tokio::time::timeout(REASON_TIMEOUT, closed).await {
-            Ok(error) => lost(error),
-            Err(_) => SignInError::Lost {
-                detail: "the server ended the stream".to_owned(),
-            },
-        }
-    }
-
-    fn malformed(&self, error: DecodeError) -> End {
-        End::Failed(SignInError::Protocol {
-            addr: self.control.place.addr,
-            detail: error.to_string(),
-        })
-    }
-}
-
-fn refusal(reason: FailReason) -> SignInError {
-    match reason {
-        FailReason::BadToken => SignInError::BadToken,
-        FailReason::NotAllowed => SignInError::NotAllowed,
-        FailReason::NameTaken => SignInError::NameTaken,
-        FailReason::ShuttingDown => SignInError::ShuttingDown,
-        FailReason::Busy
-        | FailReason::UnknownPeer
-        | FailReason::Ambiguous
-        | FailReason::BadRequest => SignInError::Busy,
-    }
-}
-
-fn lost(error: quinn::ConnectionError) -> SignInError {
-    let reason = match &error {
-        quinn::ConnectionError::ApplicationClosed(close) => {
-            CloseReason::from_code(close.error_code.into_inner())
-        }
-        _ => None,
-    };
-    match reason {
-        Some(CloseReason::Replaced) => SignInError::Replaced,
-        Some(CloseReason::ShuttingDown) => SignInError::ShuttingDown,
-        Some(_) | None => SignInError::Lost {
-            detail: error.to_string(),
-        },
     }
 }
