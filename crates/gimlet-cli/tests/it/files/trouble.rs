@@ -15,7 +15,7 @@ use crate::support::Process;
 const SMALL_DISK: &str = r#"
 mount -t tmpfs -o size=8m none "$DISK" || exit 90
 "$@"
-echo "first $?"
+echo "first $?" >&2
 mount -o remount,size=64m none "$DISK" || exit 91
 "$@" || exit 92
 cp "$DISK/large" "$COPY"
@@ -73,7 +73,8 @@ fn a_full_disk_is_told_to_both_and_the_transfer_goes_on_once_there_is_space() {
         alice.contains("hint: once there is space, the same command goes on where this ended"),
         "{alice}"
     );
-    recv.wait_line(|line| line == "first 1");
+    // Behind what it says to the person: the two outputs are not read in an order of their own.
+    recv.wait_line(|line| line == "stderr: first 1");
     let bob = told(&recv);
     assert!(bob.contains("cannot write"), "{bob}");
     assert!(bob.contains("No space left on device"), "{bob}");
