@@ -10,6 +10,7 @@ pub mod interfaces;
 pub mod path;
 pub mod port_map;
 pub mod proxy;
+pub mod records;
 pub mod socket;
 pub mod tls;
 pub mod transport;

@@ -226,6 +226,8 @@ impl Credential {
         let by_key = key.map(|_| message::ALPN.to_vec());
         config.alpn_protocols = by_key.into_iter().chain([HTTP.to_vec()]).collect();
         config.resumption = rustls::client::Resumption::disabled();
+        // By our own records, see `crate::records`.
+        config.enable_secret_extraction = true;
         Ok(config)
     }
 
@@ -255,6 +257,8 @@ impl Credential {
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(resolver));
         config.alpn_protocols = vec![HTTP.to_vec()];
+        // By our own records, see `crate::records`.
+        config.enable_secret_extraction = true;
         config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(config)

@@ -29,7 +29,6 @@ use quinn::{AsyncUdpSocket, UdpPoller};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-mod ahead;
 mod carry;
 mod connect;
 mod framed;
@@ -41,7 +40,6 @@ mod tcp;
 #[cfg(test)]
 mod tests;
 
-pub use ahead::ReadAhead;
 pub use carry::{Carrying, End, carry};
 pub use connect::{Destination, TunnelError};
 pub use inbox::{Inbox, Received, inbox};

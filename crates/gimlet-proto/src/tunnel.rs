@@ -12,7 +12,7 @@ mod frame;
 mod mask;
 
 pub use decoder::{Assembly, Control, Decoder, FrameError};
-pub use frame::{Batch, MAX_CONTROL, Opcode, Role, control};
+pub use frame::{AFTER, BEFORE, Batch, Frame, MAX_CONTROL, Opcode, Role, SECTION, control};
 
 /// Where the WebSocket is found on the server. The number is the version of what it carries.
 pub const PATH: &str = "/gimlet/1";

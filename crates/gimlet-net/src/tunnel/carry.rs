@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use gimlet_proto::tunnel::{FrameError, Role};
-use tokio::io::{AsyncBufRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -13,6 +13,7 @@ use super::framed::Framed;
 use super::inbox::Received;
 use super::outbox::Outbox;
 use super::pool::Pool;
+use crate::records::Records;
 
 /// Why a tunnel ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,12 +47,12 @@ pub struct Carrying<'a> {
     pub patience: Duration,
 }
 
-/// Carries until it ends. `stream` is the connection after the WebSocket's handshake.
-pub async fn carry<S>(stream: S, carrying: &Carrying<'_>) -> End
+/// Carries until it ends. `records` is the connection after the WebSocket's handshake.
+pub async fn carry<S>(records: Records<S>, carrying: &Carrying<'_>) -> End
 where
-    S: AsyncBufRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut framed = Framed::new(stream, carrying);
+    let mut framed = Framed::new(records, carrying);
     let end = loop {
         let packets = match poll_fn(|cx| framed.poll(cx)).await {
             Ok(packets) => packets,

@@ -9,14 +9,12 @@ use gimlet_proto::tunnel::PATH;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{self, http};
 
-use super::ahead::ReadAhead;
 use super::tcp::prepare;
 use crate::proxy::{self, Proxy, ProxyError};
+use crate::records::{self, Records};
 
 /// How long all of it may take. Proxies that look names up and ask others may need seconds.
 const TIMEOUT: Duration = Duration::from_secs(8);
@@ -60,7 +58,7 @@ pub enum TunnelError {
 }
 
 /// After the handshake of the WebSocket, whose frames are ours to make.
-pub(super) type Stream = TlsStream<ReadAhead<TcpStream>>;
+pub(super) type Stream = Records<TcpStream>;
 
 pub(super) async fn connect(to: &Destination<'_>) -> Result<(Stream, SocketAddr), TunnelError> {
     let connecting = time::timeout(TIMEOUT, shake_hands(to));
@@ -76,8 +74,8 @@ async fn shake_hands(to: &Destination<'_>) -> Result<(Stream, SocketAddr), Tunne
     prepare(&tcp).map_err(TunnelError::Tcp)?;
     let local = tcp.local_addr().map_err(TunnelError::Tcp)?;
     let name = ServerName::try_from(to.host.to_owned()).map_err(|_| TunnelError::Name)?;
-    let tls = TlsConnector::from(to.tls.clone()).connect(name, ReadAhead::new(tcp));
-    let tls = tls.await.map_err(TunnelError::Tls)?;
+    let tls = records::connect(tcp, to.tls.clone(), name).await;
+    let tls = tls.map_err(TunnelError::Tls)?;
 
     let failed = |error| TunnelError::WebSocket(Box::new(error));
     let uri = format!("wss://{}:{}{PATH}", proxy::bracketed(to.host), to.port);

@@ -3,8 +3,8 @@
 //!
 //! # Invariants
 //!
-//! - A message is sent when all before it have left TLS, so it begins a record, and waits where it can be
-//!   dropped while they have not.
+//! - A message is encrypted when all before it have been sent, and waits where it can be dropped while they
+//!   have not.
 //! - At most one Pong waits, the latest (RFC 6455 section 5.5.3).
 
 use std::future::poll_fn;
@@ -12,14 +12,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use gimlet_proto::tunnel::{Assembly, Control, Decoder, Opcode, Role, control};
-use tokio::io::{AsyncBufRead, AsyncWrite};
+use gimlet_proto::tunnel::{Assembly, Batch, Control, Decoder, Opcode, Role, control};
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::{self, Instant, Sleep};
 
 use super::carry::{Carrying, End};
 use super::outbox::Outbox;
 use super::pool::Pool;
+use crate::records::Records;
 
 /// Close codes (RFC 6455 section 7.4.1).
 const NORMAL: u16 = 1000;
@@ -50,24 +51,22 @@ impl Growth {
     }
 }
 
-/// A frame on its way.
+/// What is sent next.
 #[derive(Debug)]
-struct Outgoing {
-    bytes: Vec<u8>,
-    /// What is before has been sent.
-    at: usize,
+enum Next {
+    Pong(Vec<u8>),
+    Message(Batch),
 }
 
 /// See the top of this file.
 #[derive(Debug)]
 pub(super) struct Framed<'a, S> {
-    stream: S,
+    records: Records<S>,
     role: Role,
     outbox: &'a Outbox,
     pool: &'a Pool,
     decoder: Decoder,
     assembly: Assembly,
-    outgoing: Option<Outgoing>,
     growth: Growth,
     pong: Option<Vec<u8>>,
     /// Why nothing more will come.
@@ -80,17 +79,16 @@ pub(super) struct Framed<'a, S> {
     look: Pin<Box<Sleep>>,
 }
 
-impl<'a, S: AsyncBufRead + AsyncWrite + Unpin> Framed<'a, S> {
-    pub(super) fn new(stream: S, carrying: &Carrying<'a>) -> Self {
+impl<'a, S: AsyncRead + AsyncWrite + Unpin> Framed<'a, S> {
+    pub(super) fn new(records: Records<S>, carrying: &Carrying<'a>) -> Self {
         let patience = carrying.patience;
         Self {
-            stream,
+            records,
             role: carrying.role,
             outbox: carrying.outbox,
             pool: carrying.pool,
             decoder: Decoder::new(carrying.role),
             assembly: Assembly::default(),
-            outgoing: None,
             growth: Growth::here(),
             pong: None,
             ended: None,
@@ -134,15 +132,12 @@ impl<'a, S: AsyncBufRead + AsyncWrite + Unpin> Framed<'a, S> {
             End::Malformed(_) => PROTOCOL_ERROR,
             End::Broken | End::Stuck => return,
         };
-        if self.outgoing.is_some() {
+        let close = control(Opcode::Close, &code.to_be_bytes(), self.mask());
+        if self.records.unsent() > 0 || self.records.put_copy(&close).is_err() {
             return;
         }
-        let close = control(Opcode::Close, &code.to_be_bytes(), self.mask());
         poll_fn(|cx| {
-            let stream = Pin::new(&mut self.stream);
-            if let Poll::Ready(Ok(_)) = stream.poll_write(cx, &close) {
-                let _ = Pin::new(&mut self.stream).poll_flush(cx);
-            }
+            let _ = Pin::new(&mut self.records).poll_shutdown(cx);
             Poll::Ready(())
         })
         .await;
@@ -151,7 +146,7 @@ impl<'a, S: AsyncBufRead + AsyncWrite + Unpin> Framed<'a, S> {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, End>> {
         let mut heard = false;
         while self.ended.is_none() && !self.assembly.is_full() {
-            let input = match Pin::new(&mut self.stream).poll_fill_buf(cx) {
+            let input = match Pin::new(&mut self.records).poll_fill_buf(cx) {
                 Poll::Ready(Ok([])) => {
                     self.ended = Some(End::Closed);
                     break;
@@ -174,7 +169,7 @@ impl<'a, S: AsyncBufRead + AsyncWrite + Unpin> Framed<'a, S> {
                     break;
                 }
             };
-            Pin::new(&mut self.stream).consume(taken);
+            Pin::new(&mut self.records).consume(taken);
             match control {
                 Some(Control::Ping(payload)) => {
                     self.pong = Some(self::control(Opcode::Pong, &payload, self.mask()));
@@ -198,33 +193,26 @@ impl<'a, S: AsyncBufRead + AsyncWrite + Unpin> Framed<'a, S> {
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
-            let stream = Pin::new(&mut self.stream);
-            let sent = match &mut self.outgoing {
-                Some(outgoing) => match stream.poll_write(cx, &outgoing.bytes[outgoing.at..]) {
-                    Poll::Ready(Ok(count @ 1..)) => {
-                        outgoing.at += count;
-                        Poll::Ready(outgoing.at >= outgoing.bytes.len())
-                    }
-                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(End::Broken),
-                    Poll::Pending => Poll::Pending,
-                },
-                None => match stream.poll_flush(cx) {
-                    Poll::Ready(Ok(())) => {
-                        self.stuck_since = None;
-                        self.outgoing = Some(ready!(self.poll_next(cx)));
-                        continue;
-                    }
-                    Poll::Ready(Err(_)) => return Poll::Ready(End::Broken),
-                    Poll::Pending => Poll::Pending,
-                },
-            };
+            let unsent = self.records.unsent();
+            let sent = self.records.poll_sent(cx);
+            if self.records.unsent() < unsent {
+                self.stuck_since = None;
+            }
             match sent {
-                Poll::Ready(whole) => {
+                Poll::Ready(Ok(())) => {
                     self.stuck_since = None;
-                    if let Some(sent) = self.outgoing.take_if(|_| whole) {
-                        self.pool.put(sent.bytes);
+                    if let Some(memory) = self.records.spent() {
+                        self.pool.put(memory);
+                    }
+                    let put = match ready!(self.poll_next(cx)) {
+                        Next::Pong(pong) => self.records.put_copy(&pong).map(drop),
+                        Next::Message(batch) => self.records.put(batch.seal(self.mask())),
+                    };
+                    if put.is_err() {
+                        return Poll::Ready(End::Broken);
                     }
                 }
+                Poll::Ready(Err(_)) => return Poll::Ready(End::Broken),
                 Poll::Pending => {
                     self.stuck_since.get_or_insert_with(Instant::now);
                     return Poll::Pending;
@@ -233,9 +221,9 @@ impl<'a, S: AsyncBufRead + AsyncWrite + Unpin> Framed<'a, S> {
         }
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Outgoing> {
-        if let Some(bytes) = self.pong.take() {
-            return Poll::Ready(Outgoing { bytes, at: 0 });
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        if let Some(pong) = self.pong.take() {
+            return Poll::Ready(Next::Pong(pong));
         }
         let few = (1..WELL_FILLED).contains(&self.outbox.waiting());
         if few && self.growth == Growth::Unasked {
@@ -247,8 +235,7 @@ impl<'a, S: AsyncBufRead + AsyncWrite + Unpin> Framed<'a, S> {
         if self.growth == Growth::Awaited {
             self.growth = Growth::Unasked;
         }
-        let (bytes, at) = message.seal(self.mask());
-        Poll::Ready(Outgoing { bytes, at })
+        Poll::Ready(Next::Message(message))
     }
 
     fn poll_silence(&mut self, cx: &mut Context<'_>, heard_at: Instant) -> Poll<End> {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
-use gimlet_proto::tunnel::{Batch, split_first};
+use gimlet_proto::tunnel::Batch;
 
 use tokio::time::Instant;
 
@@ -118,7 +118,7 @@ impl Outbox {
         let growth = self.budget.growth();
         while waiting.is_too_much(self.limit, growth, now) {
             let oldest = waiting.pop().unwrap_or_default();
-            self.count(packets(oldest.message()));
+            self.count(oldest.packets() as u64);
         }
         let after = waiting.bytes;
         drop(waiting);
@@ -210,13 +210,4 @@ impl Waiting {
         self.bytes -= oldest.batch.len();
         Some(oldest.batch)
     }
-}
-
-fn packets(mut message: &[u8]) -> u64 {
-    let mut count = 0;
-    while let Some((_, rest)) = split_first(message) {
-        message = rest;
-        count += 1;
-    }
-    count
 }

@@ -4,11 +4,14 @@ use gimlet_proto::tunnel::{
     Assembly, Batch, Control, Decoder, FrameError, MAX_MESSAGE, MAX_PACKET, MessageError, Opcode,
     check, control, split_first,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::mpsc;
 use tokio::time::{self, Instant, interval as every};
 
 use super::*;
+use crate::identity::Identity;
+use crate::records::{self, Records};
+use crate::tls::Credential;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -20,6 +23,12 @@ fn batch(packets: &[&[u8]]) -> Batch {
     let mut batch = Batch::default();
     assert!(packets.iter().all(|packet| batch.push(packet)));
     batch
+}
+
+/// The packets of a message, each behind its length.
+fn said(batch: Batch) -> Vec<u8> {
+    let header = if batch.len() < 126 { 2 } else { 4 };
+    batch.seal(None).plain().split_off(header)
 }
 
 fn outbox(limit: usize, budget: Budget) -> Outbox {
@@ -43,11 +52,9 @@ async fn what_waits_together_leaves_together_and_segments_become_packets() {
     outbox.push(b"aaabbbc", Some(3));
     outbox.push(b"dd", None);
     let message = outbox.next().await;
-    assert_eq!(check(message.message()), Ok(()));
-    assert_eq!(
-        packets(message.message()),
-        [&b"aaa"[..], b"bbb", b"c", b"dd"]
-    );
+    let message = said(message);
+    assert_eq!(check(&message), Ok(()));
+    assert_eq!(packets(&message), [&b"aaa"[..], b"bbb", b"c", b"dd"]);
 }
 
 #[tokio::test]
@@ -63,7 +70,7 @@ async fn a_full_outbox_drops_the_oldest_and_counts_them() {
     let mut left = Vec::new();
     while let Some(message) = outbox.take() {
         assert!(message.len() <= MAX_MESSAGE);
-        left.extend(packets(message.message()));
+        left.extend(packets(&said(message)));
     }
     assert_eq!(outbox.dropped() + left.len() as u64, all);
     assert!(left.len() * 1002 > 2 * MAX_MESSAGE && left.len() * 1002 <= 3 * MAX_MESSAGE);
@@ -117,7 +124,7 @@ async fn outboxes_share_a_budget_and_give_it_back() {
     assert_eq!((other.dropped(), other.take()), (1, None));
     drop(one);
     other.push(&[2; 1000], None);
-    assert_eq!(packets(other.next().await.message()).len(), 1);
+    assert_eq!(other.next().await.packets(), 1);
 }
 
 #[tokio::test]
@@ -137,7 +144,7 @@ async fn what_is_young_may_be_more_only_while_half_of_the_budget_is_free() {
 /// An inbox with one message in it.
 fn inbox_with(packets: &[&[u8]]) -> Inbox {
     let (sender, inbox) = inbox(Pool::default());
-    let (from, packets) = (from(), batch(packets).message().to_vec());
+    let (from, packets) = (from(), said(batch(packets)));
     sender.try_send(Received { from, packets }).unwrap();
     inbox
 }
@@ -205,14 +212,27 @@ async fn a_whole_message_is_fetched_whatever_the_buffers_are() {
 /// A server's end that carries, and the client's end of its connection.
 struct Carried {
     task: tokio::task::JoinHandle<End>,
-    client: DuplexStream,
+    client: Records<DuplexStream>,
     outbox: Arc<Outbox>,
     delivered: mpsc::Receiver<Received>,
 }
 
+/// Both ends of a connection that holds so many bytes.
+async fn joined(wire: usize) -> (Records<DuplexStream>, Records<DuplexStream>) {
+    let identity = Identity::generate();
+    let credential = Credential::new(&identity).unwrap();
+    let (near, far) = duplex(wire);
+    let config = credential.tunnel_client(Some(identity.peer_id())).unwrap();
+    let client = records::connect(near, Arc::new(config), "localhost".try_into().unwrap());
+    let config = credential.tunnel_server(None).unwrap();
+    let server = records::accept(far, Arc::new(config));
+    let (client, server) = tokio::join!(client, server);
+    (client.unwrap(), server.unwrap())
+}
+
 /// With a connection that holds so many bytes, and room for so many messages.
-fn start(wire: usize, room: usize, waiting: usize) -> Carried {
-    let (client, server) = duplex(wire);
+async fn start(wire: usize, room: usize, waiting: usize) -> Carried {
+    let (client, server) = joined(wire).await;
     let (deliver, delivered) = mpsc::channel(room);
     let pool = Pool::default();
     let outbox = Arc::new(Outbox::new(waiting, Budget::unlimited(), pool.clone()));
@@ -226,7 +246,7 @@ fn start(wire: usize, room: usize, waiting: usize) -> Carried {
             pool: &pool,
             patience: PATIENCE,
         };
-        carry(BufReader::new(server), &carrying).await
+        carry(server, &carrying).await
     });
     Carried {
         task,
@@ -238,8 +258,7 @@ fn start(wire: usize, room: usize, waiting: usize) -> Carried {
 
 /// A message as a client sends it.
 fn frame(packets: &[&[u8]]) -> Vec<u8> {
-    let (bytes, at) = batch(packets).seal(Some([9, 8, 7, 6]));
-    bytes[at..].to_vec()
+    batch(packets).seal(Some([9, 8, 7, 6])).plain()
 }
 
 fn ask(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
@@ -248,7 +267,7 @@ fn ask(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
 
 /// What a client sends, and then closes; why it ended, what was delivered, and what was answered.
 async fn carried(bytes: &[u8]) -> (End, Vec<Vec<u8>>, Vec<u8>) {
-    let mut carried = start(1 << 20, 16, MAX_WAITING);
+    let mut carried = start(1 << 20, 16, MAX_WAITING).await;
     carried.client.write_all(bytes).await.unwrap();
     carried.client.shutdown().await.unwrap();
     let end = carried.task.await.unwrap();
@@ -279,7 +298,7 @@ async fn packets_are_delivered_until_a_message_is_malformed() {
 async fn pings_and_a_close_are_answered() {
     let good = frame(&[b"one"]);
     let (ping, close) = (ask(Opcode::Ping, b"there?"), ask(Opcode::Close, &[]));
-    let mut carried = start(1 << 20, 16, MAX_WAITING);
+    let mut carried = start(1 << 20, 16, MAX_WAITING).await;
     carried.client.write_all(&ping).await.unwrap();
     let mut pong = [0; 8];
     carried.client.read_exact(&mut pong).await.unwrap();
@@ -307,7 +326,7 @@ async fn a_connection_that_ends_ends_it() {
 #[tokio::test]
 async fn what_is_put_into_the_outbox_comes_out_in_order() {
     // A wire so narrow that every message takes many writes.
-    let mut carried = start(1000, 16, MAX_WAITING);
+    let mut carried = start(1000, 16, MAX_WAITING).await;
     for n in 0..500u16 {
         carried
             .outbox
@@ -333,7 +352,7 @@ async fn what_is_put_into_the_outbox_comes_out_in_order() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_not_fetched_stays_with_the_sender_while_the_rest_goes_on() {
-    let mut carried = start(10_000, 1, MAX_WAITING);
+    let mut carried = start(10_000, 1, MAX_WAITING).await;
     let good = frame(&[&[7; 1000]]);
     // More than the wire and the queue hold: this end is not read any more.
     let wait = Duration::from_secs(1);
@@ -352,7 +371,7 @@ async fn what_is_not_fetched_stays_with_the_sender_while_the_rest_goes_on() {
 #[tokio::test(start_paused = true)]
 async fn silence_ends_it() {
     let began = Instant::now();
-    let carried = start(1000, 1, MAX_WAITING);
+    let carried = start(1000, 1, MAX_WAITING).await;
     assert_eq!(carried.task.await.unwrap(), End::Idle);
     assert_eq!(began.elapsed(), PATIENCE);
 }
@@ -360,7 +379,7 @@ async fn silence_ends_it() {
 #[tokio::test(start_paused = true)]
 async fn a_sign_of_life_puts_it_off() {
     let began = Instant::now();
-    let mut carried = start(1000, 1, MAX_WAITING);
+    let mut carried = start(1000, 1, MAX_WAITING).await;
     let (pong, later) = (ask(Opcode::Pong, b""), PATIENCE / 2);
     time::sleep(later).await;
     carried.client.write_all(&pong).await.unwrap();
@@ -370,7 +389,7 @@ async fn a_sign_of_life_puts_it_off() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_takes_nothing_ends_it_and_holds_nobody_up() {
-    let carried = start(1000, 1, MAX_MESSAGE);
+    let carried = start(1000, 1, MAX_MESSAGE).await;
     let (mut reads_nothing, pong) = (carried.client, ask(Opcode::Pong, b""));
     let (outbox, mut task) = (carried.outbox, carried.task);
     let alive = async {

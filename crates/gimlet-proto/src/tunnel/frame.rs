@@ -1,7 +1,7 @@
 //! The WebSocket frames of a tunnel (RFC 6455 section 5): headers, and messages to be sent.
 //!
 //! Binary messages of one frame each are all that carries packets, so nothing is ever fragmented. A
-//! [`Batch`] is filled behind room for its header, so that it leaves as it was written.
+//! [`Batch`] is filled with room for its header and for its encryption, so that it leaves from where it was written.
 
 use super::mask::Mask;
 use super::{LENGTH_LEN, MAX_MESSAGE, MAX_PACKET};
@@ -12,6 +12,18 @@ pub(super) const MAX_HEADER: usize = 8;
 
 /// Longest payload of a control frame (RFC 6455 section 5.5).
 pub const MAX_CONTROL: usize = 125;
+
+/// Bytes of a frame that are encrypted together: what a TLS record holds at most (RFC 8446 section 5.1).
+pub const SECTION: usize = 16 * 1024;
+
+/// Room in front of a section, for the record's header.
+pub const BEFORE: usize = 5;
+
+/// Room behind a section, for the record's type and the tag of its encryption.
+pub const AFTER: usize = 1 + 16;
+
+/// From one section to the next.
+const STRIDE: usize = BEFORE + SECTION + AFTER;
 
 /// The whole of a message in one frame, and no reserved bit.
 pub(super) const FIN: u8 = 0x80;
@@ -55,61 +67,128 @@ impl Opcode {
     }
 }
 
-/// A message that is being filled with packets.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// A message that is being filled with packets, laid out as it will leave: every [`SECTION`] bytes of the frame are one TLS
+/// record, which is encrypted where it lies, with room around it for what that adds.
+///
+/// ```text
+///  BEFORE │ header, packets … │ AFTER │ BEFORE │ … packets … │ AFTER │ …
+///         ╰──── SECTION ──────╯                ╰── SECTION ──╯
+/// ```
+#[derive(Debug, PartialEq, Eq)]
 pub struct Batch {
-    /// Room for a header, and then packets.
     bytes: Vec<u8>,
+    /// Bytes of packets and their lengths.
+    len: usize,
+    packets: usize,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self::within(Vec::new())
+    }
 }
 
 impl Batch {
     /// An empty one, in memory that was used for another.
     pub fn within(mut memory: Vec<u8>) -> Self {
         memory.clear();
-        memory.resize(MAX_HEADER, 0);
-        Self { bytes: memory }
+        memory.resize(BEFORE + MAX_HEADER, 0);
+        Self {
+            bytes: memory,
+            len: 0,
+            packets: 0,
+        }
     }
 
     /// Appends a packet. Returns false, and appends nothing, where it is empty, too long, or has no
     /// room.
     pub fn push(&mut self, packet: &[u8]) -> bool {
-        let fits = self.len() + LENGTH_LEN + packet.len() <= MAX_MESSAGE;
+        let fits = self.len + LENGTH_LEN + packet.len() <= MAX_MESSAGE;
         if packet.is_empty() || packet.len() > MAX_PACKET || !fits {
             return false;
         }
-        self.bytes.resize(self.bytes.len().max(MAX_HEADER), 0);
-        self.bytes
-            .extend_from_slice(&(packet.len() as u16).to_be_bytes());
-        self.bytes.extend_from_slice(packet);
+        self.append(&(packet.len() as u16).to_be_bytes());
+        self.append(packet);
+        self.packets += 1;
         true
     }
 
-    /// The packets, each behind its length.
-    pub fn message(&self) -> &[u8] {
-        self.bytes.get(MAX_HEADER..).unwrap_or_default()
+    fn append(&mut self, mut piece: &[u8]) {
+        while !piece.is_empty() {
+            let before = MAX_HEADER + self.len;
+            let within = before % SECTION;
+            if within == 0 {
+                self.bytes.resize(before / SECTION * STRIDE + BEFORE, 0);
+            }
+            let (now, later) = piece.split_at(piece.len().min(SECTION - within));
+            self.bytes.extend_from_slice(now);
+            self.len += now.len();
+            piece = later;
+        }
     }
 
-    /// Bytes of [`message`](Self::message).
+    /// Bytes of packets and their lengths.
     pub fn len(&self) -> usize {
-        self.message().len()
+        self.len
     }
 
     /// Whether no packet is in it.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len == 0
     }
 
-    /// The frame: memory, and from where on it is to be sent. A client gives the mask, which nobody may
-    /// foresee.
-    pub fn seal(mut self, mask: Option<[u8; 4]>) -> (Vec<u8>, usize) {
-        let (header, length) = header(Opcode::Binary, self.len(), mask);
-        self.bytes.resize(self.bytes.len().max(MAX_HEADER), 0);
-        if let Some(key) = mask {
-            Mask::new(key).apply(&mut self.bytes[MAX_HEADER..]);
+    /// Packets in it.
+    pub fn packets(&self) -> usize {
+        self.packets
+    }
+
+    /// The frame. A client gives the mask, which nobody may foresee.
+    pub fn seal(mut self, mask: Option<[u8; 4]>) -> Frame {
+        let (header, length) = header(Opcode::Binary, self.len, mask);
+        self.bytes.resize(self.bytes.len() + AFTER, 0);
+        let mut frame = Frame {
+            bytes: self.bytes,
+            start: MAX_HEADER - length,
+        };
+        let (mut before, mut mask) = (length, mask.map(Mask::new));
+        for section in frame.sections_mut() {
+            let end = section.len() - AFTER;
+            if let Some(mask) = &mut mask {
+                mask.apply(&mut section[BEFORE + before..end]);
+            }
+            before = 0;
         }
-        let start = MAX_HEADER - length;
-        self.bytes[start..MAX_HEADER].copy_from_slice(&header[..length]);
-        (self.bytes, start)
+        frame.bytes[BEFORE..][frame.start..MAX_HEADER].copy_from_slice(&header[..length]);
+        frame
+    }
+}
+
+/// A message as it leaves, in sections that are to be encrypted.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Frame {
+    bytes: Vec<u8>,
+    /// Where the room in front of the first section begins.
+    start: usize,
+}
+
+impl Frame {
+    /// Each section, with [`BEFORE`] bytes of room in front of it and [`AFTER`] behind.
+    pub fn sections_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
+        let end = self.bytes.len().min(STRIDE);
+        let (first, rest) = self.bytes.split_at_mut(end);
+        std::iter::once(&mut first[self.start..]).chain(rest.chunks_mut(STRIDE))
+    }
+
+    /// The memory, and from where on it is to be sent once all sections are encrypted.
+    pub fn into_bytes(self) -> (Vec<u8>, usize) {
+        (self.bytes, self.start)
+    }
+
+    /// The frame without the room: what is encrypted.
+    pub fn plain(mut self) -> Vec<u8> {
+        let sections = self.sections_mut();
+        let plain = sections.map(|section| &section[BEFORE..section.len() - AFTER]);
+        plain.collect::<Vec<_>>().concat()
     }
 }
 

@@ -12,7 +12,8 @@ use axum::http::header::{CONNECTION, HeaderValue};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use gimlet_net::tunnel::{Carrying, ReadAhead, carry, prepare};
+use gimlet_net::records::{self, Records};
+use gimlet_net::tunnel::{Carrying, carry, prepare};
 use gimlet_proto::tunnel::{PATH, Role};
 use hyper::server::conn::http1;
 use hyper::upgrade::OnUpgrade;
@@ -22,8 +23,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use super::entrance::{Entrance, Limits, Pass};
 use super::{Tunnels, upgrade};
@@ -46,7 +45,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Accepts connections and keeps their tasks; dropping [`run`](Self::run) ends every tunnel.
 pub(crate) struct Listener {
     tcp: TcpListener,
-    tls: TlsAcceptor,
+    tls: Arc<rustls::ServerConfig>,
     tunnels: Arc<Tunnels>,
     entrance: Entrance,
     counters: Arc<Counters>,
@@ -76,7 +75,7 @@ impl Listener {
         };
         Self {
             tcp,
-            tls: TlsAcceptor::from(Arc::new(tls)),
+            tls: Arc::new(tls),
             tunnels,
             entrance: Entrance::new(limits),
             counters,
@@ -124,9 +123,9 @@ impl Listener {
 }
 
 /// The way from a TCP connection to the one request it may make. `None` where it ends before.
-async fn greet(tcp: TcpStream, tls: TlsAcceptor, router: Router) -> Option<()> {
+async fn greet(tcp: TcpStream, tls: Arc<rustls::ServerConfig>, router: Router) -> Option<()> {
     prepare(&tcp).ok()?;
-    let shaken = time::timeout(HANDSHAKE_TIMEOUT, tls.accept(ReadAhead::new(tcp))).await;
+    let shaken = time::timeout(HANDSHAKE_TIMEOUT, records::accept(tcp, tls)).await;
     let tls = shaken.ok()?.ok()?;
     let connection = http1::Builder::new()
         .max_buf_size(MAX_REQUEST)
@@ -163,7 +162,7 @@ async fn serve(upgraded: OnUpgrade, mut visitor: Visitor) {
         return;
     };
     visitor.pass.arrived();
-    let Ok(parts) = upgraded.downcast::<TokioIo<TlsStream<ReadAhead<TcpStream>>>>() else {
+    let Ok(parts) = upgraded.downcast::<TokioIo<Records<TcpStream>>>() else {
         return;
     };
     // Nobody sends before the answer is there (RFC 6455 section 4.1).

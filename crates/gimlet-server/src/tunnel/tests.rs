@@ -41,12 +41,11 @@ async fn tunnels_are_reached_like_everybody_else_until_they_end() {
     let open = tunnels.open([192, 0, 2, 1].into());
     mux.try_send(&transmit(open.addr, b"down")).unwrap();
     let message = open.outbox.next().await;
-    let packet = tunnel::split_first(message.message());
-    assert_eq!(packet, Some((&b"down"[..], &[][..])));
+    assert_eq!(message.seal(None).plain(), *b"\x82\x06\x00\x04down");
 
     let received = Received {
         from: open.addr,
-        packets: message.message().to_vec(),
+        packets: b"\x00\x04down".to_vec(),
     };
     tunnels.deliver.send(received).await.unwrap();
     assert_eq!(receive(&mux).await, (open.addr, b"down".to_vec()));

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::super::frame::{Batch, control};
+use super::super::frame::{AFTER, BEFORE, Batch, SECTION, control};
 use super::super::{push, split_first};
 use super::*;
 
@@ -14,8 +14,7 @@ fn mask(role: Role) -> Option<[u8; 4]> {
 fn frame(role: Role, packets: &[Vec<u8>]) -> Vec<u8> {
     let mut batch = Batch::default();
     assert!(packets.iter().all(|packet| batch.push(packet)));
-    let (bytes, start) = batch.seal(mask(role));
-    bytes[start..].to_vec()
+    batch.seal(mask(role)).plain()
 }
 
 /// Everything that comes of these bytes, given in pieces of this size.
@@ -68,8 +67,12 @@ fn a_full_message_and_its_header_fill_whole_records() {
     assert!(batch.push(&vec![7; MAX_MESSAGE - batch.len() - 2]));
     assert!(!batch.push(&[1]));
     assert_eq!(batch.len(), MAX_MESSAGE);
-    let (bytes, start) = batch.seal(Some(KEY));
-    assert_eq!((bytes.len(), start), (4 * 16 * 1024, 0));
+    assert_eq!(batch.packets(), fitting + 1);
+    let mut frame = batch.seal(Some(KEY));
+    let full = frame.sections_mut();
+    assert!(full.map(|section| section.len()).eq([BEFORE + SECTION + AFTER; 4]));
+    let bytes = frame.plain();
+    assert_eq!(bytes.len(), 4 * SECTION);
     let (read, _) = read(Role::Server, &bytes, 16 * 1024).unwrap();
     assert_eq!(read.len(), fitting + 1);
 }

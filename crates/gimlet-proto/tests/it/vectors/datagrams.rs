@@ -114,8 +114,7 @@ fn long_packet() -> Vec<u8> {
 fn sealed(packets: &[&[u8]], mask: Option<[u8; 4]>) -> Vec<u8> {
     let mut batch = Batch::default();
     assert!(packets.iter().all(|packet| batch.push(packet)));
-    let (bytes, at) = batch.seal(mask);
-    bytes[at..].to_vec()
+    batch.seal(mask).plain()
 }
 
 /// The packets in these frames, and the control frame they end with, if nothing follows it.
