@@ -31,10 +31,7 @@ fn parity_b_publish_reaches_every_subscriber_over_its_best_path() {
     publisher.wait_event("subscribed");
     for subscriber in &mut subscribers {
         // At once, or after the relay.
-        let is_direct = |line: &str| line.contains(r#""path":"direct""#);
-        if !subscriber.seen().iter().any(|line| is_direct(line)) {
-            subscriber.wait_line(is_direct);
-        }
+        subscriber.find_line(|line| line.contains(r#""path":"direct""#));
     }
     publisher.type_line("one");
     publisher.type_line("zwei é");

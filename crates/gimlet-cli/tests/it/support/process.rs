@@ -59,6 +59,16 @@ impl Process {
         }
     }
 
+    /// The same for a line that may have come while another was waited for: standard output and standard error
+    /// are read in no order of their own.
+    #[track_caller]
+    pub(crate) fn find_line(&mut self, wanted: impl Fn(&str) -> bool) -> String {
+        match self.seen.iter().find(|line| wanted(line)) {
+            Some(line) => line.clone(),
+            None => self.wait_line(wanted),
+        }
+    }
+
     /// Waits for a JSON object.
     #[track_caller]
     pub(crate) fn wait_json(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
