@@ -125,7 +125,14 @@ impl Receiver {
                 }
                 State::Widening => {
                     let number = self.stream.id().into();
-                    self.state = State::Wide(self.source.bulk(number).await?);
+                    let bulk = tokio::select! {
+                        bulk = self.source.bulk(number) => bulk?,
+                        // Stripes that were reset before they came are not heard of.
+                        Ok(Some(code)) = self.stream.received_reset() => {
+                            return Err(gimlet::ReadError::Reset(code).into());
+                        }
+                    };
+                    self.state = State::Wide(bulk);
                 }
                 State::Wide(bulk) => match bulk.read_chunks(chunks).await? {
                     Some(count) => return Ok(Some(count)),

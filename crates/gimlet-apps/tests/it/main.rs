@@ -13,3 +13,4 @@ mod router;
 mod socks;
 mod support;
 mod topic;
+mod wide;

@@ -1,13 +1,15 @@
 //! One connection through a forward, or a pipe, on lines where one stream of QUIC is too narrow: it is as fast as
 //! the session, which bulk data over sixteen streams stands for.
 
+use std::time::Duration;
+
 use gimlet_apps::pipe;
 use gimlet_server::Config;
 use gimlet_sim::RouterKind;
 use gimlet_tests::{Line, Session};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::Sites;
 use crate::bench::payload;
@@ -49,16 +51,28 @@ async fn transfer(mut from: TcpStream, mut to: TcpStream, bytes: &[u8]) -> f64 {
     rate(bytes, began_at)
 }
 
-/// Of one connection through a forward, from the service.
-async fn forwarded(line: &Line, bytes: &[u8]) -> f64 {
+/// A service and its user, over a direct path.
+async fn sites(line: &Line) -> Sites {
     let host = (RouterKind::Plain, line.near());
     let user = (RouterKind::Plain, line.far());
     let sites = Sites::over(21, host, user, Config::on_loopback()).await;
     sites.ask().await;
     let connection = sites.link.connection().await.unwrap();
     assert!(connection.settled().await.is_direct());
+    sites
+}
+
+/// A connection: the service's end, the user's end.
+async fn joined(sites: &Sites) -> (TcpStream, TcpStream) {
     let user = sites.connect().await;
     let (service, _) = sites.service.accept().await.unwrap();
+    (service, user)
+}
+
+/// Of one connection through a forward, from the service.
+async fn forwarded(line: &Line, bytes: &[u8]) -> f64 {
+    let sites = sites(line).await;
+    let (service, user) = joined(&sites).await;
     transfer(service, user, bytes).await
 }
 
@@ -110,4 +124,91 @@ async fn a_line_with_loss_carries_one_connection_as_fast_as_the_session() {
         println!("{what}: {rate} of {session} MB/s");
         assert!(rate >= 0.9 * session, "{what}: {rate} of {session} MB/s");
     }
+}
+
+/// One on which so much has come from the service that one stream is no longer enough.
+async fn widened(sites: &Sites) -> (TcpStream, TcpStream) {
+    const LENGTH: usize = 8 << 20;
+    let (mut service, mut user) = joined(sites).await;
+    let mut took = Duration::ZERO;
+    for _ in 0..2 {
+        let began_at = Instant::now();
+        let mut got = vec![1; LENGTH];
+        let reading = user.read_exact(&mut got);
+        let (written, read) = tokio::join!(service.write_all(&[7; LENGTH]), reading);
+        (written.unwrap(), read.unwrap());
+        assert!(got.iter().all(|byte| *byte == 7));
+        took = began_at.elapsed();
+    }
+    let narrow = Duration::from_millis(40) * 6;
+    assert!(took < narrow, "{took:?} is what one stream takes");
+    (service, user)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wide_connection_is_half_closed_and_stays_half_open() {
+    let sites = sites(&unlimited().0).await;
+    let (mut service, mut user) = widened(&sites).await;
+    service.write_all(b"last").await.unwrap();
+    service.shutdown().await.unwrap();
+    let mut last = String::new();
+    user.read_to_string(&mut last).await.unwrap();
+    assert_eq!(last, "last");
+    // The other direction goes on, and becomes wide itself.
+    let bytes = payload(8 << 20);
+    transfer(user, service, &bytes).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_of_a_wide_connection_passes_in_the_direction_of_its_data() {
+    let sites = sites(&unlimited().0).await;
+    let (mut service, mut user) = widened(&sites).await;
+    service.write_all(&[7; 1 << 20]).await.unwrap();
+    service.set_zero_linger().unwrap();
+    drop(service);
+    let end = user.read_to_end(&mut Vec::new()).await.unwrap_err();
+    assert_eq!(end.kind(), std::io::ErrorKind::ConnectionReset);
+    sites.ask().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_of_a_wide_connection_passes_against_its_data() {
+    let sites = sites(&unlimited().0).await;
+    let (mut service, user) = widened(&sites).await;
+    user.set_zero_linger().unwrap();
+    drop(user);
+    let end = loop {
+        if let Err(end) = service.write_all(&[7; 1 << 16]).await {
+            break end;
+        }
+    };
+    assert_eq!(end.kind(), std::io::ErrorKind::ConnectionReset);
+    sites.ask().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn wide_connections_that_nobody_reads_hold_their_writers_and_nobody_else() {
+    let sites = sites(&unlimited().0).await;
+    // As many as have streams to go on over, and some that keep theirs.
+    let mut stalled = vec![widened(&sites).await, widened(&sites).await];
+    for _ in 0..4 {
+        stalled.push(joined(&sites).await);
+    }
+    for (service, _) in &mut stalled {
+        let mut written = 0;
+        let stuck = async {
+            loop {
+                written += service.write(&[7; 1 << 16]).await.unwrap();
+            }
+        };
+        // Nothing goes in for so long, so it is stuck.
+        let _ = timeout(Duration::from_secs(5), stuck).await;
+        assert!(written < 64 << 20, "back-pressure ends it, not memory");
+    }
+    let answered = timeout(Duration::from_millis(500), sites.ask()).await;
+    answered.expect("the others are not held up");
+    // Whoever is read again goes on.
+    let (service, mut user) = stalled.swap_remove(0);
+    drop(service);
+    user.read_to_end(&mut Vec::new()).await.unwrap();
 }
