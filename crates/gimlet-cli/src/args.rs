@@ -261,6 +261,9 @@ pub(crate) struct BenchArgs {
     /// Let the peer send
     #[arg(long)]
     pub(crate) reverse: bool,
+    /// Use datagrams as long as the path takes, as file transfers do
+    #[arg(long)]
+    pub(crate) long_datagrams: bool,
 }
 
 #[derive(Debug, Args)]

@@ -147,6 +147,7 @@ pub(crate) async fn persist(
         let mut missed = None;
         let why = match dialled {
             Ok(connection) => {
+                let connection = enlarged(endpoint, connection).await;
                 context.remember(peer, found.peer);
                 let ended;
                 let transfer = transfer(&found, &connection);
@@ -185,7 +186,19 @@ pub(crate) async fn persist(
     }
 }
 
-/// Transfers over one connection; and where the peer at its end was missed, what was told of that peer.
+/// The connection, or one made anew that has longer datagrams.
+pub(crate) async fn enlarged(endpoint: &Endpoint, connection: Connection) -> Connection {
+    match endpoint.enlarged(&connection).await {
+        Some(large) => {
+            connection.close(files::GONE, b"superseded");
+            large
+        }
+        None => connection,
+    }
+}
+
+/// Transfers over one connection. Where that ended it although the peer is there or was missed, also what is
+/// known of that peer.
 async fn attempt(
     connection: &Connection,
     tidings: &mut Tidings,
@@ -200,6 +213,14 @@ async fn attempt(
             return (ended, None);
         }
         presence = tidings.missed(connection) => presence,
+        () = connection.outgrown() => {
+            connection.close(files::GONE, b"outgrown");
+            let ended = match transfer.await {
+                Ended::Interrupted(_) => Ended::Interrupted("its path has changed".to_owned()),
+                ended @ (Ended::Done(_) | Ended::Failed { .. }) => ended,
+            };
+            return (ended, Some(Presence::Online));
+        }
     };
     // It ends at that as with any other loss.
     connection.close(files::GONE, b"missed");

@@ -14,6 +14,15 @@ use crate::window::{INITIAL_WINDOW, MAX_WINDOW};
 /// every path of ours over a 1,500-byte link carries it and a change of path needs no smaller one.
 pub const MAX_PEER_MTU: u16 = 1432;
 
+/// Datagrams longer than this are worth a connection of their own: jumbo frames, and one's own host.
+pub const LARGE_DATAGRAM: u16 = 4096;
+
+/// Longest datagram that any peer may send: what IPv4 takes.
+pub const LONGEST_DATAGRAM: u16 = 65_507;
+
+/// Datagrams before any longer ones have got through: what QUIC asks of every path (RFC 9000 section 14).
+const INITIAL_MTU: u16 = 1200;
+
 /// First guess of the round trip, until one is measured. A lost first flight is repeated after three
 /// of these; quinn's 333 ms would cost a second there.
 const INITIAL_RTT: Duration = Duration::from_millis(100);
@@ -59,6 +68,15 @@ pub fn endpoint_config(reset_key: &[u8; 32]) -> EndpointConfig {
 pub fn connection_ids(reset_key: &[u8; 32]) -> HashedConnectionIdGenerator {
     let key = blake3::derive_key("gimlet 2026 connection id key", reset_key);
     let key = u64::from_be_bytes(*key.first_chunk().expect("a key has 32 bytes"));
+/// The same for an endpoint of peers, which takes datagrams as long as the system can hand them over.
+pub fn peer_endpoint_config(reset_key: &[u8; 32]) -> EndpointConfig {
+    let mut config = endpoint_config(reset_key);
+    config
+        .max_udp_payload_size(LONGEST_DATAGRAM)
+        .expect("it is more than 1,200");
+    config
+}
+
     HashedConnectionIdGenerator::from_key(key)
 }
 
@@ -71,6 +89,20 @@ pub fn peer_transport(epoch: Arc<PathEpoch>) -> TransportConfig {
     config
         .mtu_discovery_config(Some(mtu))
         .initial_rtt(INITIAL_RTT)
+    peer_transport_with(mtu, epoch)
+}
+
+/// Settings of a connection whose datagrams may be as long as `datagram`, which its path is said to carry.
+/// It begins as any other and tries that one size: nothing between is worth a round trip, and none has to
+/// be lost to find it.
+pub fn large_peer_transport(epoch: Arc<PathEpoch>, datagram: u16) -> TransportConfig {
+    let mut mtu = MtuDiscoveryConfig::default();
+    mtu.upper_bound(datagram)
+        .minimum_change(datagram.saturating_sub(INITIAL_MTU));
+    peer_transport_with(mtu, epoch)
+}
+
+fn peer_transport_with(mtu: MtuDiscoveryConfig, epoch: Arc<PathEpoch>) -> TransportConfig {
         .max_idle_timeout(Some(
             PEER_IDLE_TIMEOUT
                 .try_into()

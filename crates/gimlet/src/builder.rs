@@ -196,7 +196,7 @@ impl Builder {
         let server = incoming::server_config(&credential, identity.peer_id(), &self.alpns, None)
             .map_err(TlsError::Rustls)?;
         let quic = quinn::Endpoint::new_with_abstract_socket(
-            transport::endpoint_config(&reset_key),
+            transport::peer_endpoint_config(&reset_key),
             Some(server),
             socket.clone(),
             Arc::new(TokioRuntime),

@@ -280,6 +280,11 @@ impl Connection {
         self.inner.quic.closed().await.into()
     }
 
+    /// What is known of the peer.
+    pub(crate) fn remote(&self) -> &Arc<Peer> {
+        &self.inner.peer
+    }
+
     /// What lets the peer send more ahead where much is read.
     pub(crate) fn receive_window(&self) -> &Arc<ReceiveWindow> {
         &self.inner.window

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gimlet_net::congestion::PathEpoch;
+use gimlet_net::path::Link;
 use gimlet_net::tls::{Credential, TlsError};
 use gimlet_net::transport;
 use gimlet_proto::id::PeerId;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{ClientConfig, ConnectionError, Incoming, ServerConfig};
+use quinn::{ClientConfig, ConnectionError, Incoming, ServerConfig, TransportConfig};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -23,13 +24,13 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Code of a connection that found the accept queue full.
 pub(crate) const BUSY: u32 = 1;
 
-/// quinn settings for accepting from one peer. Without an epoch: for the endpoint as a whole, of
+/// quinn settings for accepting from one peer. Without a link: for the endpoint as a whole, of
 /// which only the limits are used.
 pub(crate) fn server_config(
     credential: &Credential,
     peer: PeerId,
     alpns: &[Vec<u8>],
-    epoch: Option<Arc<PathEpoch>>,
+    link: Option<&Link>,
 ) -> Result<ServerConfig, rustls::Error> {
     let crypto = credential
         .peer_server(peer, alpns)
@@ -37,21 +38,22 @@ pub(crate) fn server_config(
             TlsError::Rustls(error) => error,
             TlsError::Certificate(error) => rustls::Error::General(error.to_string()),
         })?;
-    quic_server(crypto, epoch)
+    quic_server(crypto, link)
 }
 
 /// The same, for whoever those TLS settings let in.
 pub(crate) fn quic_server(
     crypto: rustls::ServerConfig,
-    epoch: Option<Arc<PathEpoch>>,
+    link: Option<&Link>,
 ) -> Result<ServerConfig, rustls::Error> {
     let crypto = QuicServerConfig::try_from(crypto)
         .map_err(|error| rustls::Error::General(error.to_string()))?;
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
     config
-        .transport_config(Arc::new(transport::peer_transport(
-            epoch.unwrap_or_else(PathEpoch::new),
-        )))
+        .transport_config(Arc::new(match link {
+            Some(link) => transport_over(link),
+            None => transport::peer_transport(PathEpoch::new()),
+        }))
         // A peer's virtual address never changes; whatever looks like migration is an attack.
         .migration(false);
     Ok(config)
@@ -62,15 +64,24 @@ pub(crate) fn quic_client(
     credential: &Credential,
     peer: PeerId,
     alpn: &[u8],
-    epoch: &Arc<PathEpoch>,
+    link: &Link,
 ) -> Result<ClientConfig, ConnectError> {
     let lost = |detail: String| ConnectError::Lost { detail };
     let crypto = credential.peer_client(peer, alpn);
     let crypto = crypto.map_err(|e| lost(e.to_string()))?;
     let crypto = QuicClientConfig::try_from(crypto).map_err(|e| lost(e.to_string()))?;
     let mut config = ClientConfig::new(Arc::new(crypto));
-    config.transport_config(Arc::new(transport::peer_transport(epoch.clone())));
+    config.transport_config(Arc::new(transport_over(link)));
     Ok(config)
+}
+
+/// Settings of a new connection, by where its packets go now.
+fn transport_over(link: &Link) -> TransportConfig {
+    let epoch = link.epoch().clone();
+    match link.longest() {
+        long if long >= transport::LARGE_DATAGRAM => transport::large_peer_transport(epoch, long),
+        _ => transport::peer_transport(epoch),
+    }
 }
 
 /// Begins a handshake with `peer`. The first flight leaves before this returns.
@@ -80,7 +91,7 @@ pub(crate) fn dial(
     alpn: &[u8],
 ) -> Result<impl Future<Output = Result<quinn::Connection, ConnectError>> + use<>, ConnectError> {
     let lost = |detail: String| ConnectError::Lost { detail };
-    let config = quic_client(&shared.credential, peer.id, alpn, peer.link.epoch())?;
+    let config = quic_client(&shared.credential, peer.id, alpn, &peer.link)?;
     let connecting = shared
         .quic
         .connect_with(
@@ -144,8 +155,8 @@ async fn shake_hands(
 ) {
     let _wanted = peer.want();
     let began_at = Instant::now();
-    let epoch = peer.link.epoch().clone();
-    let config = match server_config(&shared.credential, peer.id, &shared.alpns, Some(epoch)) {
+    let link = Some(&*peer.link);
+    let config = match server_config(&shared.credential, peer.id, &shared.alpns, link) {
         Ok(config) => config,
         Err(error) => {
             tracing::warn!(%error, "cannot accept");

@@ -177,7 +177,7 @@ fn dial(
     alpn: &[u8],
 ) -> Result<impl Future<Output = Result<Dialled, ConnectError>> + use<>, ConnectError> {
     let link = Link::new(shared.next_addr());
-    let config = incoming::quic_client(&shared.credential, peer, alpn, link.epoch())?;
+    let config = incoming::quic_client(&shared.credential, peer, alpn, &link)?;
     let connecting = lan.quic.connect_with(config, addr, &peer.server_name());
     let connecting = connecting.map_err(|error| ConnectError::Lost {
         detail: error.to_string(),
@@ -229,7 +229,7 @@ async fn shake_hands(
     let began_at = Instant::now();
     let link = Link::new(shared.next_addr());
     let crypto = shared.credential.open_server(&shared.alpns);
-    let config = crypto.map(|crypto| incoming::quic_server(crypto, Some(link.epoch().clone())));
+    let config = crypto.map(|crypto| incoming::quic_server(crypto, Some(&link)));
     let Ok(Ok(config)) = config else {
         return incoming.refuse();
     };

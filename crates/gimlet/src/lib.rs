@@ -68,6 +68,7 @@ mod error;
 mod event;
 mod incoming;
 mod lan;
+mod large;
 mod network;
 mod peer;
 mod policy;

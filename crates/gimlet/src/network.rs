@@ -17,6 +17,7 @@ use tokio::sync::watch;
 pub struct Network {
     pub(crate) sockets: Vec<Arc<dyn AsyncUdpSocket>>,
     pub(crate) addresses: Arc<dyn Fn(bool) -> Vec<IpAddr> + Send + Sync>,
+    measure: Measure,
     opener: Opener,
     clock: Clock,
     changes: watch::Receiver<Changes>,
@@ -25,6 +26,9 @@ pub struct Network {
 
 /// The calendar: seconds since 1970.
 type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// The longest datagram that reaches a host of our own networks in one piece.
+type Measure = Arc<dyn Fn(IpAddr) -> Option<u16> + Send + Sync>;
 
 /// Opens one more socket, on a free port.
 type Opener = Arc<dyn Fn(Family) -> io::Result<Arc<dyn AsyncUdpSocket>> + Send + Sync>;
@@ -43,6 +47,7 @@ impl Network {
         Ok(Self {
             sockets: socket::bind_peer(port)?,
             addresses: Arc::new(interfaces::addresses),
+            measure: Arc::new(interfaces::datagram_towards),
             opener: Arc::new(open_system),
             clock: Arc::new(unix_s),
             changes: gimlet_net::watch::changes(),
@@ -59,6 +64,7 @@ impl Network {
         Self {
             sockets,
             addresses: Arc::new(addresses),
+            measure: Arc::new(|_| None),
             opener: Arc::new(|_| Err(io::ErrorKind::Unsupported.into())),
             clock: Arc::new(unix_s),
             // Nobody will ever tell.
@@ -77,6 +83,16 @@ impl Network {
         self
     }
 
+    /// Sets what tells how long a datagram, without headers, may be that goes to a host of our own networks in
+    /// one piece. Default for [`custom`](Self::custom): nothing is known, so all are short enough for every path.
+    pub fn with_datagrams(
+        mut self,
+        longest: impl Fn(IpAddr) -> Option<u16> + Send + Sync + 'static,
+    ) -> Self {
+        self.measure = Arc::new(longest);
+        self
+    }
+
     /// Sets the calendar, seconds since 1970; it is only compared with servers'. Default: the
     /// system's.
     pub fn with_clock(mut self, clock: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
@@ -89,6 +105,11 @@ impl Network {
     pub fn with_changes(mut self, changes: watch::Receiver<Changes>) -> Self {
         self.changes = changes;
         self
+    }
+
+    /// The longest datagram that reaches a host in one piece, if it is one of our own networks.
+    pub(crate) fn datagram_towards(&self, host: IpAddr) -> Option<u16> {
+        (self.measure)(host)
     }
 
     /// Tells of every change from now on.

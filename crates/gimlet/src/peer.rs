@@ -7,12 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use gimlet_net::path::{Link, Target};
+use gimlet_net::transport::LARGE_DATAGRAM;
 use gimlet_net::window::ReceiveWindow;
-use gimlet_proto::candidate::NatClass;
+use gimlet_proto::candidate::{Candidate, CandidateKind, NatClass};
 use gimlet_proto::id::PeerId;
 use gimlet_proto::message::RefuseReason;
 use gimlet_proto::traversal::{Outcome, Strategy};
 use tokio::sync::watch;
+
+use crate::network::Network;
 
 pub use gimlet_proto::message::PathKind;
 
@@ -87,6 +90,8 @@ pub(crate) struct Facts {
     pub(crate) moments: Moments,
     pub(crate) outcome: Outcome,
     pub(crate) settled: bool,
+    /// Whether the peer has said that it may be reached over a path of long datagrams.
+    pub(crate) near: bool,
     pub(crate) nat_local: NatClass,
     pub(crate) nat_remote: NatClass,
 }
@@ -143,10 +148,28 @@ impl Peer {
         Wanted(self.clone())
     }
 
-    /// Sends the link's packets elsewhere from now on, and lets every connection notice.
-    pub(crate) fn set_target(&self, target: Target) {
-        if self.link.set_target(target) {
+    /// Sends the link's packets elsewhere from now on, and lets every connection notice. `network` knows how
+    /// long datagrams may be there.
+    pub(crate) fn set_target(&self, target: Target, network: &Network) {
+        let longest = match target {
+            Target::Direct { remote, .. } => network.datagram_towards(remote.ip()),
+            Target::Relay { .. } | Target::Server { .. } => None,
+        };
+        if self.link.set_target_for(target, longest.unwrap_or(0)) {
             self.nudge();
+        }
+    }
+
+    /// The peer says where it may be reached.
+    pub(crate) fn note_candidates(&self, candidates: &[Candidate], network: &Network) {
+        let longest = |of: &Candidate| network.datagram_towards(of.addr.ip());
+        let near = candidates
+            .iter()
+            .filter(|candidate| candidate.kind == CandidateKind::Host)
+            .filter_map(longest)
+            .any(|longest| longest >= LARGE_DATAGRAM);
+        if near {
+            self.facts.send_modify(|facts| facts.near = true);
         }
     }
 

@@ -14,6 +14,7 @@ mod far;
 mod forward;
 mod glare;
 mod hostile;
+mod large;
 mod leaving;
 mod liar;
 mod movement;

@@ -10,6 +10,7 @@ use crate::args::BenchArgs;
 use crate::describe;
 use crate::exit::{Failure, Outcome, Status};
 use crate::session::Context;
+use crate::transfer;
 use gimlet_apps::bench::{self, Direction};
 
 #[derive(Serialize)]
@@ -49,6 +50,10 @@ async fn measure(
     args: &BenchArgs,
 ) -> Result<Report, Failure> {
     let (found, connection) = context.dial(endpoint, &args.peer, bench::ALPN).await?;
+    let connection = match args.long_datagrams {
+        true => transfer::enlarged(endpoint, connection).await,
+        false => connection,
+    };
     let direction = match args.reverse {
         false => Direction::Send,
         true => Direction::Receive,

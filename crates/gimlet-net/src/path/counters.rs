@@ -54,6 +54,8 @@ counters! {
     bad_frame,
     /// Dropped: quinn sent to an address that has no link or no target.
     no_route,
+    /// Batches dropped: their datagrams were longer than the path takes.
+    too_long,
     /// Dropped: a queue was full.
     overflow,
     /// Batches dropped: they came while this process was stopped.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
@@ -25,6 +25,10 @@ const LATE: Duration = Duration::from_millis(250);
 const FORGOTTEN: Duration = Duration::from_secs(3);
 
 /// Smallest datagram that counts as a flow. What is smaller may be an answer to our own doubts, and
+/// Longest datagram on any path, if nothing else is said: what QUIC tries by itself, between peers and
+/// with a server.
+const ORDINARY: u16 = 1452;
+
 /// must not raise new ones.
 pub(super) const FLOW: usize = 256;
 
@@ -98,6 +102,8 @@ pub struct Link {
     unanswered_since: AtomicU64,
     /// How long that may be, milliseconds.
     patience: AtomicU64,
+    /// The longest datagram that is sent to the target.
+    longest: AtomicU16,
     /// When QUIC last came over the selected direct path; 0: never.
     heard_at: AtomicU64,
     /// When QUIC last came over any path; 0: never.
@@ -126,6 +132,7 @@ impl Link {
             unconfirmed: AtomicBool::new(false),
         })
     }
+            longest: AtomicU16::new(ORDINARY),
 
     /// What quinn knows it by.
     pub fn addr(&self) -> VirtualAddr {
@@ -142,7 +149,21 @@ impl Link {
         self.target.load().as_deref().copied()
     }
 
-    /// Sends its packets elsewhere from now on; false where that is where they go already.
+    /// The longest datagram that is sent where packets go now.
+    pub fn longest(&self) -> u16 {
+        self.longest.load(Ordering::Relaxed)
+    }
+
+    /// The same as [`set_target`](Self::set_target), for a target that takes datagrams of `longest` bytes; what
+    /// every path takes is the least.
+    pub fn set_target_for(&self, target: Target, longest: u16) -> bool {
+        let changed = self.set_target(target);
+        self.longest.store(longest.max(ORDINARY), Ordering::Relaxed);
+        changed
+    }
+
+    /// Sends its packets elsewhere from now on, if they are short enough for every path; false where that is
+    /// where they go already.
     pub fn set_target(&self, target: Target) -> bool {
         let before = self.target.swap(Some(Arc::new(target)));
         if before.as_deref() == Some(&target) {
@@ -160,6 +181,7 @@ impl Link {
     /// Sets how long the path may be silent under traffic, from its round-trip time.
     pub fn set_rtt(&self, rtt: Duration) {
         let patience = (rtt * 3 + Duration::from_millis(25))
+        self.longest.store(ORDINARY, Ordering::Relaxed);
             .min(rtt + LATE)
             .clamp(Duration::from_millis(100), DEFAULT_PATIENCE);
         self.patience
@@ -287,6 +309,7 @@ mod tests {
         let link = Link::new(VirtualAddr::new(1));
         link.set_rtt(Duration::from_millis(40));
         link
+        news
     }
 
     #[test]

@@ -60,6 +60,11 @@ impl PathSocket {
             self.counters.no_route.add(1);
             return Ok(());
         };
+        // Long ones are on their way when their path is left; QUIC finds out that it has to send shorter ones.
+        if segment(transmit) > usize::from(link.longest()) {
+            self.counters.too_long.add(1);
+            return Ok(());
+        }
         let sent = match target {
             Target::Server { socket, remote } => self.send_as_is(socket, remote, transmit),
             Target::Relay {
@@ -112,14 +117,33 @@ impl PathSocket {
         remote: SocketAddr,
         transmit: &Transmit<'_>,
     ) -> io::Result<()> {
-        self.hand_over(
-            socket,
-            &Transmit {
+        let size = segment(transmit);
+        if transmit.contents.len() <= MAX_BATCH || size == transmit.contents.len() {
+            return self.hand_over(
+                socket,
+                &Transmit {
+                    destination: remote,
+                    src_ip: None,
+                    ..transmit.clone()
+                },
+            );
+        }
+        let batches = transmit.contents.chunks((MAX_BATCH / size).max(1) * size);
+        for (nth, contents) in batches.enumerate() {
+            let batch = Transmit {
                 destination: remote,
                 src_ip: None,
-                ..transmit.clone()
-            },
-        )
+                ecn: transmit.ecn,
+                contents,
+                segment_size: (size < contents.len()).then_some(size),
+            };
+            match self.hand_over(socket, &batch) {
+                // As below.
+                Err(error) if nth > 0 && error.kind() == io::ErrorKind::WouldBlock => break,
+                sent => sent?,
+            }
+        }
+        Ok(())
     }
 
     fn send_framed(
@@ -129,10 +153,7 @@ impl PathSocket {
         session: SessionId,
         transmit: &Transmit<'_>,
     ) -> io::Result<()> {
-        let size = transmit
-            .segment_size
-            .unwrap_or(transmit.contents.len())
-            .max(1);
+        let size = segment(transmit);
         let framed = size + frame::HEADER_LEN;
         let header = frame::header(FrameKind::Data, session);
         let per_batch = (MAX_BATCH / framed).max(1) * size;
@@ -172,4 +193,10 @@ impl PathSocket {
             },
         }
     }
+}
+
+/// Bytes of each datagram of a batch but the last, which may be shorter.
+fn segment(transmit: &Transmit<'_>) -> usize {
+    let size = transmit.segment_size.unwrap_or(transmit.contents.len());
+    size.max(1)
 }

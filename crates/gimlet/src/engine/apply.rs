@@ -201,12 +201,13 @@ impl Engine {
         match route {
             Route::Direct { socket, remote } => {
                 self.shared.socket.adopt(socket);
-                peer.set_target(Target::Direct { socket, remote });
+                let target = Target::Direct { socket, remote };
+                peer.set_target(target, &self.shared.network);
             }
             Route::Relay => {
                 let place = entry.session.home.and_then(|home| self.servers.place(home));
                 if let Some(server) = place {
-                    peer.set_target(relay(server, entry.session.id()));
+                    peer.set_target(relay(server, entry.session.id()), &self.shared.network);
                 }
             }
         }
@@ -238,7 +239,8 @@ impl Engine {
             return;
         };
         if entry.session.agent.selected() == Route::Relay {
-            entry.peer.set_target(relay(server, entry.session.id()));
+            let target = relay(server, entry.session.id());
+            entry.peer.set_target(target, &self.shared.network);
         }
         let now = now();
         self.drive_leg(addr, now);

@@ -259,6 +259,9 @@ impl Engine {
         entry.session.introduction = Stage::Agreed;
         entry.session.absent.clear();
         entry.session.nat_remote = accepted.nat;
+        entry
+            .peer
+            .note_candidates(&accepted.candidates, &self.shared.network);
         let known = entry.session.remote.as_ref() == Some(&accepted.credentials);
         if !known && entry.session.remote.is_some() {
             // The peer was restarted and has forgotten the paths it had.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gimlet_net::path::{PathSocket, Target};
+use gimlet_net::transport::MAX_PEER_MTU;
 use gimlet_proto::candidate::NatClass;
 use gimlet_proto::secret::{Credentials, RelaySecret, SessionId};
 use gimlet_proto::traversal::{Agent, Config, Family, Role, SocketId};
@@ -196,7 +197,7 @@ impl Session {
         {
             self.agent.handle_heard(self.agent.selected(), heard_at);
         }
-        self.agent.set_mtu(peer.current_mtu());
+        self.agent.set_mtu(peer.current_mtu().min(MAX_PEER_MTU));
         self.agent.handle_timeout(now);
     }
 
