@@ -57,6 +57,9 @@ pub(super) struct Large {
     pub(super) session: Figure,
     pub(super) file: Figure,
     pub(super) ratio: Figure,
+    /// MB/s of the session alone with datagrams as long as the file's, and the file's over that.
+    pub(super) long_session: Figure,
+    pub(super) long_ratio: Figure,
     /// Processor seconds per GiB, of either side.
     pub(super) session_cpu: Cpu,
     pub(super) file_cpu: Cpu,
@@ -73,6 +76,7 @@ pub(super) struct Cpu {
 #[derive(Debug, Default)]
 struct Rounds {
     session: Vec<Spent>,
+    long_session: Vec<Spent>,
     file: Vec<Spent>,
 }
 
@@ -124,15 +128,19 @@ async fn over(hosts: &Hosts, file: &Path, bytes: u64, rounds: usize) -> anyhow::
     let mut taken = Rounds::default();
     for round in 1..=rounds {
         progress(format_args!("files, {network}, round {round} of {rounds}"));
-        taken.session.push(hosts.session(bytes).await?);
+        taken.session.push(hosts.session(bytes, false).await?);
+        taken.long_session.push(hosts.session(bytes, true).await?);
         taken.file.push(hosts.file(file, bytes).await?);
     }
     let rates = |of: &[Spent]| of.iter().map(|spent| spent.mb_per_s).collect::<Vec<_>>();
     let (session, file) = (rates(&taken.session), rates(&taken.file));
+    let long_session = rates(&taken.long_session);
     Ok(Large {
         network,
         is_loopback: hosts.network.is_loopback(),
         ratio: ratio(&file, &session)?,
+        long_ratio: ratio(&file, &long_session)?,
+        long_session: figure(long_session)?,
         session: figure(session)?,
         file: figure(file)?,
         session_cpu: Cpu::of(&taken.session)?,

@@ -60,12 +60,15 @@ impl Hosts {
         })
     }
 
-    /// The session alone.
-    pub(super) async fn session(&self, bytes: u64) -> anyhow::Result<Spent> {
+    /// The session alone, as all get it or with datagrams as long as the path takes.
+    pub(super) async fn session(&self, bytes: u64, long: bool) -> anyhow::Result<Spent> {
         let mib = (bytes >> 20).to_string();
         let echo = self.echo.id().context("echo has ended")?;
         let before = (cpu::of_ended_children()?, cpu::of(echo)?);
-        let bench = ["bench", "echo", "--mib", &mib];
+        let mut bench = vec!["bench", "echo", "--mib", &mib];
+        if long {
+            bench.push("--long-datagrams");
+        }
         let done = self.alice.run(&bench, LIMIT).await?;
         let mib_per_s = done.last()["mib_per_s"].as_f64();
         Ok(Spent {

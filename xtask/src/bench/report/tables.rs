@@ -217,8 +217,10 @@ pub(super) fn files(files: &Files) {
     let table = Table([
         text("", 14),
         number("session", 9),
+        number("long", 7),
         number("file", 7),
         number("ratio", 7),
+        number("to long", 9),
         number("s. send", 10),
         number("s. recv", 10),
         number("f. send", 10),
@@ -230,8 +232,10 @@ pub(super) fn files(files: &Files) {
         let cells = [
             line.network.clone(),
             format!("{:.0}", line.session.median),
+            format!("{:.0}", line.long_session.median),
             format!("{:.0}", line.file.median),
             format!("{:.2}", line.ratio.median),
+            format!("{:.2}", line.long_ratio.median),
             format!("{:.2}", session.sender.median),
             format!("{:.2}", session.receiver.median),
             format!("{:.2}", file.sender.median),
