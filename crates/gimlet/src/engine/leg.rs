@@ -19,6 +19,9 @@ const FIRST_RETRY: Duration = Duration::from_millis(100);
 /// Longest gap between repeats, so that a relay that returns is used within seconds.
 const MAX_RETRY: Duration = Duration::from_secs(2);
 
+/// The same while somebody waits: some twenty binds in the seconds that a move may take.
+const HURRIED_RETRY: Duration = Duration::from_millis(250);
+
 /// Gap before the first repeat of a refresh; doubled each time. A relay that does not answer four of
 /// them is down, within two seconds.
 const REFRESH_RETRY: Duration = Duration::from_millis(250);
@@ -47,6 +50,8 @@ pub(super) struct Leg {
     asked_from: u64,
     /// Gap between binds while all is well: keeps the server's session and the NAT's mapping alive.
     refresh: Duration,
+    /// Longest gap between repeats.
+    longest_retry: Duration,
     state: State,
 }
 
@@ -64,11 +69,21 @@ impl Leg {
             counter: 0,
             asked_from: 1,
             refresh,
+            longest_retry: MAX_RETRY,
             state: State::Binding {
                 attempt: 0,
                 repeat_at: now,
             },
         }
+    }
+
+    /// Sets whether somebody waits for the server to take a bind, which it does once it has heard of
+    /// the session.
+    pub(super) fn set_hurried(&mut self, hurried: bool) {
+        self.longest_retry = match hurried {
+            true => HURRIED_RETRY,
+            false => MAX_RETRY,
+        };
     }
 
     pub(super) fn session(&self) -> SessionId {
@@ -167,7 +182,7 @@ impl Leg {
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Option<[u8; BIND_LEN]> {
         match self.state {
             State::Binding { attempt, repeat_at } if repeat_at <= now => {
-                let gap = (FIRST_RETRY * (1 << attempt.min(5))).min(MAX_RETRY);
+                let gap = (FIRST_RETRY * (1 << attempt.min(5))).min(self.longest_retry);
                 self.state = State::Binding {
                     attempt: attempt + 1,
                     repeat_at: now + gap,
@@ -201,134 +216,4 @@ impl Leg {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SESSION: SessionId = SessionId([1; 8]);
-
-    #[test]
-    fn it_binds_at_once_and_again_until_answered_then_refreshes() {
-        let mut t = Bench::new();
-        assert_eq!(t.next(), (0, 1));
-        assert_eq!(t.next(), (100, 2));
-        t.leg.handle_bound(SESSION, 2, t.now);
-        assert!(t.leg.is_up());
-        assert_eq!(t.next(), (15_100, 3));
-    }
-
-    #[test]
-    fn an_answer_to_an_old_bind_does_not_count() {
-        let mut t = Bench::new();
-        t.next();
-        t.next();
-        t.leg.rebind(t.now);
-        t.next();
-        t.leg.handle_bound(SESSION, 2, t.now);
-        t.leg.handle_bound(SESSION, 4, t.now);
-        t.leg.handle_bound(SessionId([2; 8]), 3, t.now);
-        assert!(!t.leg.is_up());
-    }
-
-    #[test]
-    fn a_far_server_may_answer_after_the_next_bind_was_sent() {
-        let mut t = Bench::new();
-        t.next();
-        t.next();
-        t.next();
-        t.leg.handle_bound(SESSION, 1, t.now);
-        assert!(t.leg.is_up());
-        t.leg.verify(t.now);
-        t.next();
-        t.leg.handle_bound(SESSION, 3, t.now);
-        assert_eq!(t.next(), (550, 5), "an answer of before says nothing");
-    }
-
-    #[test]
-    fn a_silent_server_is_noticed_within_a_few_refreshes_and_asked_on_and_on() {
-        let mut t = Bench::new();
-        t.next();
-        t.leg.handle_bound(SESSION, 1, t.now);
-        while t.leg.is_up() {
-            t.next();
-        }
-        assert!(t.elapsed() < 25_000, "{}", t.elapsed());
-        let (before, _) = t.next();
-        for _ in 0..10 {
-            t.next();
-        }
-        assert!(t.elapsed() - before <= 20_000);
-    }
-
-    #[test]
-    fn verifying_binds_at_once_and_keeps_the_relay_up_meanwhile() {
-        let mut t = Bench::new();
-        t.next();
-        t.leg.handle_bound(SESSION, 1, t.now);
-        t.leg.verify(t.now);
-        assert_eq!(t.next(), (0, 2));
-        assert!(t.leg.is_up());
-        t.leg.verify(t.now);
-        assert_eq!(t.next(), (250, 3), "what is under way is not repeated");
-        t.leg.handle_bound(SESSION, 3, t.now);
-        assert_eq!(t.next(), (15_250, 4));
-    }
-
-    #[test]
-    fn a_forged_unknown_only_makes_it_bind_again() {
-        let mut t = Bench::new();
-        t.next();
-        t.leg.handle_bound(SESSION, 1, t.now);
-        t.leg.handle_unknown(SESSION, t.now);
-        assert!(!t.leg.is_gone());
-        let (_, counter) = t.next();
-        t.leg.handle_bound(SESSION, counter, t.now);
-        assert!(t.leg.is_up());
-    }
-
-    #[test]
-    fn a_server_that_keeps_saying_unknown_is_believed() {
-        let mut t = Bench::new();
-        for _ in 0..=MISSES + 1 {
-            if t.leg.is_gone() {
-                break;
-            }
-            t.next();
-            t.leg.handle_unknown(SESSION, t.now);
-        }
-        assert!(t.leg.is_gone());
-        assert_eq!(t.leg.poll_timeout(), None);
-    }
-
-    struct Bench {
-        leg: Leg,
-        start: Instant,
-        now: Instant,
-    }
-
-    impl Bench {
-        fn new() -> Self {
-            let now = Instant::now();
-            Self {
-                leg: Leg::new(SESSION, RelaySecret([7; 32]), Duration::from_secs(15), now),
-                start: now,
-                now,
-            }
-        }
-
-        /// Runs to the next bind: when it leaves, in milliseconds, and its counter.
-        fn next(&mut self) -> (u128, u64) {
-            loop {
-                self.now = self.leg.poll_timeout().expect("a timer is armed");
-                if let Some(bind) = self.leg.handle_timeout(self.now) {
-                    let payload = &bind[frame::HEADER_LEN..];
-                    let counter = frame::verify_bind(SESSION, payload, &RelaySecret([7; 32]));
-                    return (self.elapsed(), counter.expect("a valid bind"));
-                }
-            }
-        }
-
-        fn elapsed(&self) -> u128 {
-            (self.now - self.start).as_millis()
-        }
-    }
-}
+mod tests;
