@@ -17,6 +17,7 @@
 //! Everything that does not need an answer first is sent at once. A run takes 1.5 s at most, and asks
 //! no more than [`MAX_QUERIES`] questions of five attempts.
 
+mod fresh;
 mod steps;
 mod verdict;
 
@@ -29,7 +30,7 @@ use super::{Event, Report, Slot, Transmit};
 use crate::stun;
 use crate::traversal::SocketId;
 use crate::traversal::entropy::Entropy;
-use steps::Fresh;
+use fresh::Fresh;
 
 /// Server endpoints asked from our own sockets: four servers with two ports, in two families.
 pub const MAX_TARGETS: usize = 16;
