@@ -1,5 +1,7 @@
 //! One transfer and what is done to it.
 
+mod notice;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -15,6 +17,7 @@ use crate::gimlet::{Gimlet, Place};
 use crate::lab::Crew;
 use crate::lab::topology::{Side, Topology};
 use crate::payload;
+use notice::{Begun, Flow};
 
 /// Between two looks at how much was sent: a seventh of a mebibyte at the link's speed.
 const LOOK_INTERVAL: Duration = Duration::from_millis(3);
@@ -24,9 +27,6 @@ const END_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How long `id` may take.
 const ID_TIMEOUT: Duration = Duration::from_secs(40);
-
-/// Bytes between two looks that are a transfer and not signs of life.
-const FLOWS: u64 = 64 << 10;
 
 /// Size of files that nobody is killed over: six seconds, enough to come back to a direct path that was
 /// away for two.
@@ -246,67 +246,5 @@ impl Scene<'_> {
             ensure!(*told == hash, "the {who} says {told}, it is {hash}");
         }
         Ok(())
-    }
-}
-
-/// Notices pauses.
-struct Flow {
-    moved_at: Instant,
-    sent: u64,
-    pause: Duration,
-}
-
-impl Flow {
-    fn new(now: Instant) -> Self {
-        Self {
-            moved_at: now,
-            sent: 0,
-            pause: Duration::ZERO,
-        }
-    }
-
-    fn look(&mut self, now: Instant, sent: u64) {
-        if sent - self.sent >= FLOWS {
-            self.pause = self.pause.max(now - self.moved_at);
-            self.moved_at = now;
-            self.sent = sent;
-        }
-    }
-}
-
-/// Notices when the receiver says what it has.
-#[derive(Default)]
-struct Begun {
-    stretches: Vec<Stretch>,
-    /// How often its process of the moment has said so.
-    times: usize,
-    /// Bytes that were sent at the two looks before: what was said after the first of them may have been
-    /// read only after the second.
-    looks: [u64; 2],
-}
-
-impl Begun {
-    fn look(&mut self, receiver: &Host, sent: u64) {
-        let times = receiver.count("began");
-        if times > self.times {
-            self.times = times;
-            let began = receiver.last("began").unwrap_or_default();
-            self.stretches.push(Stretch {
-                had: began["resumed_bytes"].as_u64().unwrap_or(0),
-                sent,
-                before: self.looks[0],
-                acts: 0,
-            });
-        }
-        self.looks = [self.looks[1], sent];
-    }
-
-    fn act(&mut self, act: Act) {
-        if act == Act::KillReceiver {
-            self.times = 0;
-        }
-        if let Some(stretch) = self.stretches.last_mut() {
-            stretch.acts += 1;
-        }
     }
 }
