@@ -1,30 +1,26 @@
 //! Second stage of the command line: flags win over the environment, the environment over the file.
 
+mod accept;
 mod expose;
 mod file;
 mod limits;
+mod serve;
 
-use std::collections::HashSet;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Context as _;
 use etcetera::BaseStrategy as _;
-use gimlet::{Name, PeerId, Proxy, ServerAddress};
-use gimlet_apps::contacts::{Contacts, ContactsFile};
-use gimlet_server::{Limits, TlsPort};
+use gimlet::{Name, Proxy, ServerAddress};
+use gimlet_apps::contacts::ContactsFile;
+use gimlet_server::Limits;
 
-use crate::args::{Accept, AcceptArgs, GlobalArgs, ServeArgs};
+use crate::args::GlobalArgs;
 use crate::exit::{Failure, Status};
+pub(crate) use accept::AcceptSettings;
 pub(crate) use expose::ExposeFile;
 pub(crate) use file::File;
-
-/// Where `serve` listens unless told otherwise: every interface, both families.
-const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 13_000);
-
-/// Longest file of known peers read: a few thousand ids. A larger one is some other file.
-const MAX_KNOWN_FILE: u64 = 1 << 20;
+pub(crate) use serve::{Entry, ServeSettings};
 
 /// Reads a variable of the environment; a parameter so that tests bring their own.
 pub(crate) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -52,43 +48,6 @@ pub(crate) struct Settings {
     file: File,
     /// Where `file` was read from, if anywhere.
     source: Option<PathBuf>,
-}
-
-/// What `serve` works with.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct ServeSettings {
-    pub(crate) listen: SocketAddr,
-    /// Its port is 0 where none was given.
-    pub(crate) listen_alt: Option<SocketAddr>,
-    pub(crate) listen_tls: TlsPort,
-    pub(crate) state: PathBuf,
-    pub(crate) entry: Entry,
-    pub(crate) advertise: Option<String>,
-    /// Whether peers are told one another's public addresses.
-    pub(crate) tell_addresses: bool,
-    /// Chain and key of the host name's certificate.
-    pub(crate) certificate: Option<(PathBuf, PathBuf)>,
-    pub(crate) limits: Limits,
-}
-
-/// Who may sign in to a server.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Entry {
-    /// Everyone.
-    Open,
-    /// Who shows this.
-    Token(String),
-    /// Who shows what the server made on its first start.
-    OwnToken,
-}
-
-/// Whose connections are taken.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct AcceptSettings {
-    pub(crate) accept: Accept,
-    pub(crate) known: HashSet<PeerId>,
-    /// By which those who ask are called.
-    pub(crate) contacts: Contacts,
 }
 
 impl Settings {
@@ -197,58 +156,6 @@ impl Settings {
         state_dir().map(|folder| folder.join("attempts.jsonl"))
     }
 
-    pub(crate) fn serve(&self, flags: &ServeArgs, env: Env<'_>) -> Result<ServeSettings, Failure> {
-        let file = &self.file.serve;
-        let listen = match (flags.listen, variable(env, "GIMLET_LISTEN")) {
-            (Some(listen), _) => listen,
-            (None, Some(text)) => (text.parse().context("in GIMLET_LISTEN")).map_err(usage)?,
-            (None, None) => file.listen.unwrap_or(DEFAULT_LISTEN),
-        };
-        let listen_tls = match (flags.listen_tls, variable(env, "GIMLET_LISTEN_TLS")) {
-            (Some(listen), _) => listen,
-            (None, Some(text)) => (text.parse().context("in GIMLET_LISTEN_TLS")).map_err(usage)?,
-            (None, None) => file.listen_tls.unwrap_or_default(),
-        };
-        let state = (flags.state.clone())
-            .or_else(|| path(env, "GIMLET_STATE"))
-            .or_else(|| file.state.clone())
-            .or_else(state_dir)
-            .ok_or_else(|| {
-                usage(anyhow::anyhow!(
-                    "there is no home folder to keep the server's state in"
-                ))
-                .hint("name a folder with --state DIR")
-            })?;
-        let token = (flags.token.clone()).or_else(|| variable(env, "GIMLET_TOKEN"));
-        let entry = match (flags.open, token, file.open, file.token.clone()) {
-            (true, _, _, _) => Entry::Open,
-            (false, Some(token), _, _) => Entry::Token(token),
-            (false, None, true, _) => Entry::Open,
-            (false, None, false, Some(token)) => Entry::Token(token),
-            (false, None, false, None) => Entry::OwnToken,
-        };
-        if let Entry::Token(token) = &entry
-            && !is_token(token)
-        {
-            return Err(usage(anyhow::anyhow!(
-                "the token must be 1 to 128 letters, digits, '-' and '_'"
-            )));
-        }
-        let cert = flags.cert.clone().or_else(|| file.cert.clone());
-        let cert_key = flags.cert_key.clone().or_else(|| file.cert_key.clone());
-        Ok(ServeSettings {
-            listen,
-            listen_alt: flags.listen_alt.or(file.listen_alt),
-            listen_tls,
-            state,
-            entry,
-            tell_addresses: flags.tell_addresses || file.tell_addresses,
-            advertise: flags.advertise.clone().or_else(|| file.advertise.clone()),
-            certificate: cert.zip(cert_key),
-            limits: file.limits.limits(),
-        })
-    }
-
     /// What the configuration exposes.
     pub(crate) fn expose(&self) -> ExposeFile {
         ExposeFile {
@@ -257,28 +164,6 @@ impl Settings {
         }
     }
 
-    pub(crate) fn accept(&self, flags: &AcceptArgs) -> Result<AcceptSettings, Failure> {
-        let mut known: HashSet<PeerId> = self.file.known_peers.iter().copied().collect();
-        if let Some(path) = &flags.known {
-            known.extend(read_known(path).map_err(usage)?);
-        }
-        let accept = flags.accept.or(self.file.accept).unwrap_or(Accept::All);
-        let mut contacts = Contacts::default();
-        if let (Accept::Known | Accept::Ask, Some(file)) = (accept, self.contacts()) {
-            contacts = file.load().map_err(|error| usage(error.into()))?;
-            known.extend(contacts.kept().map(|contact| contact.peer));
-        }
-        if accept == Accept::Known && known.is_empty() {
-            return Err(usage(anyhow::anyhow!("no peer is known")).hint(
-                "keep some with `gimlet contacts add`, or name them with --known FILE, one id a line",
-            ));
-        }
-        Ok(AcceptSettings {
-            accept,
-            known,
-            contacts,
-        })
-    }
 }
 
 fn usage(error: anyhow::Error) -> Failure {
@@ -310,28 +195,6 @@ fn switch(text: &str) -> anyhow::Result<bool> {
         "0" | "false" | "no" | "off" => Ok(false),
         _ => anyhow::bail!("neither true nor false"),
     }
-}
-
-fn read_known(path: &Path) -> anyhow::Result<Vec<PeerId>> {
-    let context = || format!("cannot read the known peers in {}", path.display());
-    let length = std::fs::metadata(path).with_context(context)?.len();
-    anyhow::ensure!(length <= MAX_KNOWN_FILE, "{}: larger than 1 MiB", context());
-    let text = std::fs::read_to_string(path).with_context(context)?;
-    let mut known = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        let id = line.split('#').next().unwrap_or_default().trim();
-        if !id.is_empty() {
-            let id = id.parse();
-            known.push(id.with_context(|| format!("{}, line {}", context(), number + 1))?);
-        }
-    }
-    Ok(known)
-}
-
-/// What the server takes as a token and an address line can carry.
-fn is_token(text: &str) -> bool {
-    (1..=128).contains(&text.len())
-        && (text.bytes()).all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 fn config_dir() -> Option<PathBuf> {

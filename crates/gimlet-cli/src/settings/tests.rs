@@ -1,6 +1,7 @@
 //! Which source wins, and what each accepts.
 
 use super::*;
+use crate::args::{AcceptArgs, ServeArgs};
 
 const KEY: &str = "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy";
 
