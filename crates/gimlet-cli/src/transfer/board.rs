@@ -1,5 +1,8 @@
 //! Where all transfers of a command are shown: a line for each piece of news, and one that moves.
 
+mod line;
+mod rate;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,11 +12,13 @@ use gimlet::Connection;
 use gimlet_apps::files::{Event, Progress as Far, Reports, Summary};
 use tokio::time::{Instant, interval};
 
-use super::news::{News, size, span};
+use super::news::News;
 use crate::describe;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::session::Found;
+use line::{Row, line};
+use rate::Rate;
 
 /// Gap between two looks at how far a transfer is.
 const TICK: Duration = Duration::from_millis(250);
@@ -42,15 +47,6 @@ struct State {
     /// Bytes that had arrived in the transfer that ended last.
     arrived: u64,
     running: BTreeMap<u64, Row>,
-}
-
-/// A transfer under way.
-struct Row {
-    label: String,
-    side: Side,
-    far: Far,
-    rate: Rate,
-    path: &'static str,
 }
 
 impl Board {
@@ -217,140 +213,5 @@ impl State {
         if let Some(line) = line(self.running.values(), Progress::columns()) {
             self.line.show(line);
         }
-    }
-}
-
-/// The line that moves, without its bar where it would not fit.
-fn line<'a>(rows: impl Iterator<Item = &'a Row>, columns: usize) -> Option<String> {
-    let rows: Vec<&Row> = rows.filter(|row| row.far.total > 0).collect();
-    let (bytes, total) = rows.iter().fold((0, 0), |(bytes, total), row| {
-        (bytes + row.far.bytes, total + row.far.total)
-    });
-    let rate: f64 = rows.iter().map(|row| row.rate.now).sum();
-    let first = rows.first()?;
-    let arrow = match first.side {
-        Side::Sending => "to",
-        Side::Receiving => "from",
-    };
-    let who = match rows.len() {
-        1 => format!("{arrow} {}", first.label),
-        some => format!("{arrow} {some} peers"),
-    };
-    let part = bytes as f64 / total as f64;
-    let mut text = format!(
-        "{:3.0}% of {}, {}/s",
-        (part * 100.0).floor(),
-        size(total),
-        size(rate as u64)
-    );
-    if rate > 0.0 && bytes < total {
-        let left = (total - bytes) as f64 / rate;
-        text += &format!(", {} left", span(left.min(360_000.0)));
-    }
-    text += &format!(", {} {who}", first.path);
-    let whole = format!("{} {text}", bar(part));
-    let fitting = match whole.chars().count() <= columns {
-        true => whole,
-        false => text,
-    };
-    Some(fitting.chars().take(columns).collect())
-}
-
-/// Ten columns of a bar.
-fn bar(part: f64) -> String {
-    let full = (part.clamp(0.0, 1.0) * 10.0).floor() as usize;
-    format!("[{}{}]", "#".repeat(full), ".".repeat(10 - full))
-}
-
-/// Bytes a second over the last seconds.
-struct Rate {
-    at: Instant,
-    bytes: u64,
-    now: f64,
-}
-
-impl Rate {
-    fn new(at: Instant) -> Self {
-        Self {
-            at,
-            bytes: 0,
-            now: 0.0,
-        }
-    }
-
-    fn update(&mut self, at: Instant, bytes: u64) -> f64 {
-        /// Time after which what was measured counts for a third.
-        const MEMORY_S: f64 = 2.0;
-        let span = at.duration_since(self.at).as_secs_f64();
-        if span > 0.0 {
-            let measured = bytes.saturating_sub(self.bytes) as f64 / span;
-            let old = match self.now > 0.0 {
-                true => (-span / MEMORY_S).exp(),
-                false => 0.0,
-            };
-            self.now = self.now * old + measured * (1.0 - old);
-            (self.at, self.bytes) = (at, bytes);
-        }
-        self.now
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn row(bytes: u64, total: u64, now: f64) -> Row {
-        let far = Far {
-            bytes,
-            total,
-            ..Far::default()
-        };
-        let rate = Rate {
-            now,
-            ..Rate::new(Instant::now())
-        };
-        Row {
-            label: "bob".to_owned(),
-            side: Side::Sending,
-            far,
-            rate,
-            path: "direct",
-        }
-    }
-
-    #[test]
-    fn the_moving_line_has_rate_time_left_and_path_and_fits() {
-        let half = row(512 << 20, 1 << 30, f64::from(64 << 20));
-        assert_eq!(
-            line([&half].into_iter(), 79).unwrap(),
-            "[#####.....]  50% of 1.0 GiB, 64.0 MiB/s, 8.0 s left, direct to bob"
-        );
-        assert_eq!(
-            line([&half, &half].into_iter(), 79).unwrap(),
-            "[#####.....]  50% of 2.0 GiB, 128.0 MiB/s, 8.0 s left, direct to 2 peers"
-        );
-        assert_eq!(line([&row(0, 0, 0.0)].into_iter(), 79), None);
-        let mut long = row(1, 1 << 50, 1.0);
-        long.label = "x".repeat(100);
-        assert_eq!(line([&long].into_iter(), 79).unwrap().chars().count(), 79);
-        assert_eq!(
-            line([&half].into_iter(), 60).unwrap(),
-            " 50% of 1.0 GiB, 64.0 MiB/s, 8.0 s left, direct to bob"
-        );
-    }
-
-    #[test]
-    fn the_rate_follows_what_comes() {
-        let began_at = Instant::now();
-        let mut rate = Rate::new(began_at);
-        let mut last = 0.0;
-        for n in 1..=40 {
-            last = rate.update(began_at + n * TICK, u64::from(n) * 1000);
-        }
-        assert!((3999.0..4001.0).contains(&last), "{last}");
-        for n in 41..=80 {
-            last = rate.update(began_at + n * TICK, 40_000);
-        }
-        assert!(last < 100.0, "{last}");
     }
 }
