@@ -101,11 +101,6 @@ impl Lan {
         self.peers.borrow().values().cloned().collect()
     }
 
-    /// The same, to be looked up by id.
-    pub fn peers_by_id(&self) -> BTreeMap<PeerId, LanPeer> {
-        self.peers.borrow().clone()
-    }
-
     /// How many there are.
     pub fn peer_count(&self) -> usize {
         self.peers.borrow().len()
