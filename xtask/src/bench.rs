@@ -32,8 +32,10 @@ use clap::ValueEnum;
 use crate::sandbox::{self, Sandbox};
 use crate::term::{DIM, NOTE, paint};
 use crate::workspace;
+use link::Network;
+use message::Threads;
 use report::Report;
-use throughput::Variant;
+use throughput::{Course, Variant};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -119,7 +121,19 @@ impl Plan {
         dials: 20,
         pairs: 20,
     };
+
+    /// A link is many times slower than this machine, and what it carries is always the same.
+    fn on_a_link(self) -> Self {
+        Self {
+            rounds: self.rounds.min(3),
+            bytes: self.bytes.min(Self::QUICK.bytes),
+            ..self
+        }
+    }
 }
+
+/// Megabits a second of the link beside which TLS is measured.
+const LINK_MBIT: u32 = 1000;
 
 /// `cargo xtask bench`.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -147,9 +161,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         false => None,
     };
     // Before the runtime: see `sandbox`.
-    let sandbox = match binary {
-        Some(_) => sandbox(),
-        None => None,
+    let sandbox = match binary.is_some() || wanted(Part::Tls) {
+        true => sandbox(),
+        false => None,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -159,10 +173,26 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             report.setup(setup::measure(plan).await?);
         }
         if wanted(Part::Throughput) {
-            report.throughput(throughput::measure(plan, &Variant::BESIDE_PLAIN, 1).await?);
+            let course = Course {
+                variants: &Variant::BESIDE_PLAIN,
+                threads: &Threads::BOTH,
+                streams: 1,
+            };
+            report.throughput(throughput::measure(plan, course, &Network::Loopback).await?);
         }
         if wanted(Part::Tls) {
-            report.tls(throughput::measure(plan, &Variant::BESIDE_UDP, throughput::SEVERAL).await?);
+            let mut course = Course {
+                variants: &Variant::BESIDE_UDP,
+                threads: &Threads::BOTH,
+                streams: throughput::SEVERAL,
+            };
+            report.tls(throughput::measure(plan, course, &Network::Loopback).await?);
+            if let Some(sandbox) = sandbox {
+                // As the command line does it; what the link bounds is the same with both.
+                course.threads = &Threads::BOTH[..1];
+                let network = Network::link(sandbox, LINK_MBIT).await?;
+                report.tls_link(throughput::measure(plan.on_a_link(), course, &network).await?);
+            }
         }
         if wanted(Part::Relay) {
             report.relay(relay::measure(plan).await?);

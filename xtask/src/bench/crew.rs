@@ -10,7 +10,9 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
+use super::link::spawn;
 use super::message::{Answer, Job, Order, Reading, Ready, Role, Sent, Threads};
+use crate::gimlet::Place;
 
 /// How long an order may take; the longest, a stream over the relay of a busy machine, needs a tenth.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -35,18 +37,25 @@ pub(super) struct Worker {
 impl Worker {
     /// Starts one and waits until it is ready.
     pub(super) async fn start(threads: Threads, role: Role) -> anyhow::Result<Self> {
+        Self::start_at(&Place::Here, threads, role).await
+    }
+
+    /// The same there.
+    pub(super) async fn start_at(
+        place: &Place,
+        threads: Threads,
+        role: Role,
+    ) -> anyhow::Result<Self> {
         let what = format!("{role:?}");
         let mut command = Command::new(std::env::current_exe()?);
         if role.moves_streams() {
             command.env(KEEP_MEMORY.0, KEEP_MEMORY.1);
         }
-        let mut child = command
+        command
             .args(["bench", "--worker"])
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .context("a worker could not be started")?;
+            .stdout(Stdio::piped());
+        let mut child = spawn(place, command).context("a worker could not be started")?;
         let orders = child.stdin.take().context("no pipe to the worker")?;
         let answers = child.stdout.take().context("no pipe from the worker")?;
         let mut worker = Self {

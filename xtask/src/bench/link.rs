@@ -59,14 +59,19 @@ impl Network {
         binary: &Path,
         folder: &Path,
     ) -> anyhow::Result<(Running, String)> {
-        let (place, ip): (Place, IpAddr) = match self {
+        let (place, ip) = self.server();
+        serve(binary, place, ip, None, folder).await
+    }
+
+    /// Where the server is, and its address there.
+    pub(super) fn server(&self) -> (Place, IpAddr) {
+        match self {
             Self::Loopback => (Place::Here, Ipv4Addr::LOCALHOST.into()),
             Self::Link { links, .. } => {
                 let place = Place::Namespace(links.server.clone());
                 (place, links.server_ip.into())
             }
-        };
-        serve(binary, place, ip, None, folder).await
+        }
     }
 
     /// Both hosts.

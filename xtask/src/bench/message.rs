@@ -23,6 +23,11 @@ pub(super) enum Threads {
     Two,
 }
 
+impl Threads {
+    /// Both ways.
+    pub(super) const BOTH: [Self; 2] = [Self::One, Self::Two];
+}
+
 /// Which way the packets of a Gimlet endpoint have to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -30,6 +30,7 @@ pub(super) struct Report {
     loopback: Option<Times>,
     throughput: Vec<Line>,
     tls: Vec<Line>,
+    tls_link: Vec<Line>,
     relay: Option<Relays>,
     memory: Option<Memory>,
     forward: Vec<forward::Line>,
@@ -48,6 +49,7 @@ impl Report {
             loopback: None,
             throughput: Vec::new(),
             tls: Vec::new(),
+            tls_link: Vec::new(),
             relay: None,
             memory: None,
             forward: Vec::new(),
@@ -87,16 +89,23 @@ impl Report {
 
     /// Takes the streams.
     pub(super) fn throughput(&mut self, lines: Vec<Line>) {
-        tables::throughput("one stream", &lines);
+        tables::throughput("one stream over loopback", &lines);
         self.targets.extend(target::throughput(&lines));
         self.throughput = lines;
     }
 
     /// Takes the streams over TLS.
     pub(super) fn tls(&mut self, lines: Vec<Line>) {
-        tables::throughput("four streams", &lines);
+        tables::throughput("four streams over loopback", &lines);
         self.targets.extend(target::tls(&lines));
         self.tls = lines;
+    }
+
+    /// Takes those where the link is the limit.
+    pub(super) fn tls_link(&mut self, lines: Vec<Line>) {
+        tables::throughput("four streams over 1 Gbit/s", &lines);
+        self.targets.extend(target::tls_link(&lines));
+        self.tls_link = lines;
     }
 
     /// Takes the floods.

@@ -1,11 +1,13 @@
-//! Streams over loopback: bytes a second, and processor time of sender, receiver and relay apart.
+//! Streams over loopback or a link: bytes a second, and processor time of sender, receiver and relay apart.
 
 use serde::Serialize;
 
 use super::crew::Worker;
 use super::figures::{Figure, GIB, gib};
-use super::message::{Role, Threads, Way};
+use super::link::Network;
+use super::message::{Role, Spot, Threads, Way};
 use super::{Plan, progress};
+use crate::workspace;
 
 /// Sent before measuring: windows, buffers and path MTU have settled.
 const WARM_UP: u64 = 64 << 20;
@@ -95,19 +97,31 @@ pub(super) struct Ratios {
     pub(super) cpu_relay: Option<Figure>,
 }
 
-/// Measures these variants with both runtimes, in turn, with so many streams at once.
+/// What is measured.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Course<'a> {
+    /// In turn.
+    pub(super) variants: &'a [Variant],
+    /// With each of these runtimes.
+    pub(super) threads: &'a [Threads],
+    /// So many at once.
+    pub(super) streams: u8,
+}
+
+/// Measures this over a network.
 pub(super) async fn measure(
     plan: Plan,
-    variants: &[Variant],
-    streams: u8,
+    course: Course<'_>,
+    network: &Network,
 ) -> anyhow::Result<Vec<Line>> {
-    let variants = [Threads::One, Threads::Two]
-        .into_iter()
+    let variants = course.variants;
+    let variants = (course.threads.iter().copied())
         .flat_map(|threads| variants.iter().map(move |variant| (*variant, threads)));
     let mut measured: Vec<_> = variants.map(|which| (which, Vec::new())).collect();
     for round in 0..plan.rounds {
         progress(format_args!(
-            "throughput, round {} of {}",
+            "throughput, {}, round {} of {}",
+            network.name(),
             round + 1,
             plan.rounds
         ));
@@ -116,7 +130,7 @@ pub(super) async fn measure(
             measured.reverse();
         }
         for ((variant, threads), samples) in &mut measured {
-            samples.push(sample(*variant, *threads, plan.bytes, streams).await?);
+            samples.push(sample(*variant, *threads, plan.bytes, course.streams, network).await?);
         }
         if round % 2 == 1 {
             measured.reverse();
@@ -165,12 +179,14 @@ struct Cast {
 }
 
 impl Cast {
-    async fn of(variant: Variant, threads: Threads) -> anyhow::Result<Self> {
+    async fn of(variant: Variant, threads: Threads, network: &Network) -> anyhow::Result<Self> {
+        let [near, far] = network.places();
+        let (between, ip) = network.server();
         // A server and a forwarder are one socket: more threads are of no use to them.
-        let relay = |role| Worker::start(Threads::One, role);
+        let relay = |role| Worker::start_at(&between, Threads::One, role);
         let mut cast = match variant {
             Variant::Plain | Variant::Forwarded => {
-                let receiver = Worker::start(threads, Role::PlainReceiver).await?;
+                let receiver = Worker::start_at(&far, threads, Role::PlainReceiver).await?;
                 let mut to = receiver.addr()?;
                 let mut forwarder = None;
                 if variant == Variant::Forwarded {
@@ -179,7 +195,7 @@ impl Cast {
                     forwarder = Some(started);
                 }
                 Self {
-                    sender: Worker::start(threads, Role::PlainSender { to }).await?,
+                    sender: Worker::start_at(&near, threads, Role::PlainSender { to }).await?,
                     receiver,
                     relay: forwarder,
                     _server: None,
@@ -191,15 +207,23 @@ impl Cast {
                     Variant::Relayed => Way::Relay,
                     Variant::Plain | Variant::Forwarded | Variant::Direct => Way::Direct,
                 };
-                let running = relay(Role::Server).await?;
+                let running = match network {
+                    Network::Loopback => relay(Role::Server).await?,
+                    Network::Link { .. } => {
+                        let state = workspace::target().join("bench").join("server");
+                        workspace::fresh(&state)?;
+                        let listen = (ip, 0).into();
+                        relay(Role::ServerAt(Spot { listen, state })).await?
+                    }
+                };
                 let server = running.line()?;
                 let receiver = Role::Receiver {
                     server: server.clone(),
                     way,
                 };
-                let receiver = Worker::start(threads, receiver).await?;
+                let receiver = Worker::start_at(&far, threads, receiver).await?;
                 let sender = Role::Sender { server, way };
-                let sender = Worker::start(threads, sender).await?;
+                let sender = Worker::start_at(&near, threads, sender).await?;
                 let (relay, _server) = match way {
                     Way::Relay | Way::RelayOverTls => (Some(running), None),
                     Way::Direct => (None, Some(running)),
@@ -222,8 +246,9 @@ async fn sample(
     threads: Threads,
     bytes: u64,
     streams: u8,
+    network: &Network,
 ) -> anyhow::Result<Sample> {
-    let mut cast = Cast::of(variant, threads).await?;
+    let mut cast = Cast::of(variant, threads, network).await?;
     let before = (cast.sender.read().await?, cast.receiver.read().await?);
     let relay_before = match &mut cast.relay {
         Some(relay) => Some(relay.read().await?),

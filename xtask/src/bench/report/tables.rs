@@ -68,7 +68,7 @@ pub(super) fn times(title: &str, times: &Times, with_rtt: bool) {
 /// Streams: medians, and in brackets their relation to the baseline.
 pub(super) fn throughput(what: &str, lines: &[Line]) {
     heading(&format!(
-        "{what} over loopback; CPU in seconds per GiB; (ratio to its baseline)"
+        "{what}; CPU in seconds per GiB; (ratio to its baseline)"
     ));
     let table = Table([
         text("", 28),

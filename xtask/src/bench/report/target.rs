@@ -157,6 +157,17 @@ pub(super) fn tls(lines: &[Line]) -> Vec<Target> {
     targets.collect()
 }
 
+/// The same where both are bound by a link, which is about what TCP's headers and their acknowledgements take.
+pub(super) fn tls_link(lines: &[Line]) -> Vec<Target> {
+    let over_tls = lines.iter().filter(|line| line.variant == Variant::OverTls);
+    let targets = over_tls.filter_map(|line| {
+        let ratio = line.ratios?.mb_per_s.median;
+        let what = "relayed, TLS / UDP, 1 Gbit/s, throughput";
+        Some(Target::new(what, ratio, "x", Limit::AtLeast(0.9)))
+    });
+    targets.collect()
+}
+
 /// Of the flooded server.
 pub(super) fn relay(relays: &Relays) -> Target {
     let cpu = relays.server.cpu.median;
