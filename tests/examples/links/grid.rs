@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gimlet_sim::JitterKind;
 use gimlet_tests::{Controllers, Line};
 use quinn::congestion::CubicConfig;
 
@@ -18,6 +19,12 @@ const RTTS: [u64; 3] = [20, 100, 200];
 /// Queues, halves of what the line itself holds.
 const HALVES: [u64; 3] = [1, 2, 4];
 
+/// And of lines with jitter: rates, and the round trip.
+const WANDERING: ([u64; 2], u64) = ([20, 100], 40);
+
+/// Most that a packet is late there each way, and what makes it late.
+const JITTER: (Duration, JitterKind) = (Duration::from_millis(5), JitterKind::Turns);
+
 /// Head starts of the flow that begins, ms. Nothing else is left to chance on these lines.
 const HEAD_STARTS: [u64; 3] = [3_000, 5_000, 8_300];
 
@@ -27,6 +34,7 @@ struct Cell {
     mbit: u64,
     rtt_ms: u64,
     halves: u64,
+    wanders: bool,
 }
 
 impl Cell {
@@ -38,8 +46,17 @@ impl Cell {
                     mbit,
                     rtt_ms,
                     halves,
+                    wanders: false,
                 }));
             }
+        }
+        for mbit in WANDERING.0 {
+            cells.extend(HALVES.map(|halves| Self {
+                mbit,
+                rtt_ms: WANDERING.1,
+                halves,
+                wanders: true,
+            }));
         }
         cells
     }
@@ -47,17 +64,27 @@ impl Cell {
     fn line(self) -> Line {
         let rate = self.mbit * 1_000_000;
         let product = rate / 8 * self.rtt_ms / 1_000;
+        let (jitter, jitter_kind) = match self.wanders {
+            true => JITTER,
+            false => (Duration::ZERO, JitterKind::InOrder),
+        };
         Line {
             rate: Some(rate),
             queue: (product * self.halves / 2) as usize,
             rtt: Duration::from_millis(self.rtt_ms),
+            jitter,
+            jitter_kind,
             ..Line::common()
         }
     }
 
     fn name(self) -> String {
         let products = self.halves as f64 / 2.0;
-        format!("grid, {} Mbit/s, {} ms, {products}", self.mbit, self.rtt_ms)
+        let jitter = if self.wanders { ", jitter" } else { "" };
+        format!(
+            "grid, {} Mbit/s, {} ms{jitter}, {products}",
+            self.mbit, self.rtt_ms
+        )
     }
 }
 

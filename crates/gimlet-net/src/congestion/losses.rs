@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 /// hurt nobody for long; BBRv3 gives in at 2 % a round trip (draft-ietf-ccwg-bbr section 2.4).
 const TOO_MANY: f64 = 0.05;
 
-/// Packets below which a share says nothing: of a hundred, five lost are still chance at 2 %.
+/// Packets below which a share says nothing: of a hundred, five lost are still chance at 2 %. Where round trips
+/// vary, few leave at a full queue; the first of them that a lossy line loses would cut the window
+/// if fewer counted.
 const MIN_PACKETS: u64 = 100;
 
 /// Half of the time for which the line's losses count, as that of a queue's extremes: at 0.5 % and
@@ -118,7 +120,7 @@ impl Losses {
         let (line_lost, line_sent) = self.of_line.packets(mtu);
         let share = (line_lost + 1.0) / (line_sent + FIRST_OF);
         let (lost, sent) = self.at_full.packets(mtu);
-        let expected = sent * share.min(TOO_MANY);
+        let expected = sent.max(MIN_PACKETS as f64) * share.min(TOO_MANY);
         lost > CHANCE.0 * expected + CHANCE.1 * expected.sqrt()
     }
 
@@ -197,6 +199,14 @@ mod tests {
     fn of_an_unknown_line_one_loss_says_little_beside_many_packets() {
         let mut losses = Losses::default();
         feed(&mut losses, 0, true);
+        losses.on_lost(1, true);
+        assert!(!losses.are_of_queue(MTU));
+    }
+
+    #[test]
+    fn on_a_line_that_loses_one_loss_says_nothing_though_the_queue_was_full_for_few_packets() {
+        let mut losses = with(1, false);
+        (0..10).for_each(|_| losses.on_acked(Instant::now(), Instant::now(), 1, MTU, true));
         losses.on_lost(1, true);
         assert!(!losses.are_of_queue(MTU));
     }

@@ -17,6 +17,13 @@ const BLOCKS_PER_ROUND: u32 = 8;
 /// Least length of a block: what timers can tell apart.
 const MIN_BLOCK: Duration = Duration::from_millis(1);
 
+/// Blocks before and after one for which a queue stays full. A sender that overflows it learns of that a round
+/// trip later, and until then keeps it full; jitter comes and goes. Fewer, and jitter passes for a
+/// queue; more before, and the steep end of a slow start does not pass for one.
+const FULL_BEFORE: usize = 2;
+const FULL_AFTER: usize = 4;
+const FULL_BLOCKS: usize = FULL_BEFORE + 1 + FULL_AFTER;
+
 /// Half of the time for which extremes count, as BBR keeps its least round trip for ten seconds
 /// (draft-ietf-ccwg-bbr section 2.8.1). Longer, and a path that became longer looks congested.
 const HALF_WINDOW: Duration = Duration::from_secs(10);
@@ -32,6 +39,8 @@ pub(super) struct Queue {
     most: Extreme,
     /// How much samples of one block differ from each other.
     deviation: Duration,
+    /// How much a block differs from the one before.
+    swing: Duration,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -92,9 +101,12 @@ impl Queue {
             let mean = done.mean();
             let before = self.blocks.iter().rev().nth(1).map_or(mean, Block::mean);
             self.least.update(now, mean, Duration::min);
-            // A queue is full for longer than a block. One block alone is a late acknowledgement, and no
-            // loss would count for twenty seconds for being at less than half of that.
-            self.most.update(now, mean.min(before), Duration::max);
+            self.swing = (self.swing * 15 + mean.abs_diff(before)) / 16;
+            let standing = self
+                .blocks
+                .range(self.blocks.len().saturating_sub(FULL_BLOCKS)..);
+            let standing = standing.map(Block::mean).min().unwrap_or(mean);
+            self.most.update(now, standing, Duration::max);
         }
         if self.blocks.len() == MAX_BLOCKS {
             self.blocks.pop_front();
@@ -132,10 +144,11 @@ impl Queue {
             return true;
         };
         let after = self.blocks.partition_point(|block| block.began_at <= sent);
+        let first = after.saturating_sub(1 + FULL_BEFORE);
         let around = self
             .blocks
-            .range(after.saturating_sub(1)..(after + 1).min(self.blocks.len()));
-        let queue = around.map(|block| self.above_least(block)).max();
+            .range(first..(after + FULL_AFTER).min(self.blocks.len()));
+        let queue = around.map(|block| self.above_least(block)).min();
         let queue = queue.unwrap_or_default();
         queue > self.noise(least) && queue * 2 > most.saturating_sub(least)
     }
@@ -147,7 +160,7 @@ impl Queue {
 
     fn noise(&self, least: Duration) -> Duration {
         let share = (least / 32).clamp(NOISE.0, NOISE.1);
-        share.max(self.deviation * 2)
+        share.max(self.deviation.max(self.swing) * 2)
     }
 }
 
@@ -216,6 +229,34 @@ mod tests {
         let (queue, start) = fed((0..200).map(|n| 40 + n * 7 % 10));
         let full = (20..200).filter(|n| queue.was_full(start + MS * *n));
         assert_eq!(full.count(), 0);
+    }
+
+    #[test]
+    fn turns_of_a_radio_are_no_queue() {
+        // What comes in six milliseconds waits for the end of them, a little longer or shorter each time.
+        let rtt = |n: u32| 40 + 6 - n % 6 + n / 6 * 5 % 4;
+        let (queue, start) = fed((0..400).map(rtt));
+        let full = (20..400).filter(|n| queue.was_full(start + MS * *n));
+        assert_eq!(full.count(), 0);
+    }
+
+    #[test]
+    fn a_queue_beside_the_turns_of_a_radio_is_full_where_it_is_longest() {
+        let rtt = |n: u32| 40 + 6 - n % 6 + n / 6 * 5 % 4;
+        let (queue, start) = fed((0..400).map(|n| rtt(n) + if n < 200 { 0 } else { 30 }));
+        assert!(queue.was_full(start + MS * 300));
+        assert!(!queue.was_full(start + MS * 100));
+    }
+
+    #[test]
+    fn a_burst_that_fills_the_queue_until_its_loss_is_known_fills_it() {
+        // Its packets wait longer and longer for half a round trip, and as long as that for another.
+        let (queue, start) = fed((0..140).map(|n| match n {
+            0..60 => 40,
+            60..80 => 40 + (n - 60),
+            _ => 60,
+        }));
+        assert!(queue.was_full(start + MS * 82));
     }
 
     #[test]

@@ -237,11 +237,20 @@ fn a_window_is_cut_once_for_what_was_sent_before() {
     let mut t = Bench::new(100, 1_000, 0);
     let sent = t.now;
     t.now += t.rtt;
-    t.controller.lost(t.now, sent, false, MTU);
+    t.controller.lost(t.now, sent, false, 3 * MTU);
     let window = t.controller.window;
     assert_eq!(window, INITIAL_WINDOW * 7 / 10);
     t.controller.lost(t.now + MS, sent, false, 5 * MTU);
     assert_eq!(t.controller.window, window);
+}
+
+#[test]
+fn a_single_loss_on_an_unknown_line_leaves_the_window_alone() {
+    let mut t = Bench::new(100, 1_000, 0);
+    let sent = t.now;
+    t.now += t.rtt;
+    t.controller.lost(t.now, sent, false, MTU);
+    assert_eq!(t.controller.window, INITIAL_WINDOW);
 }
 
 #[test]
