@@ -225,6 +225,7 @@ fn bench_moves_bytes_both_ways() {
     for args in [
         &["bench", "bob", "--mib", "2"][..],
         &["bench", "bob", "--mib", "2", "--reverse"],
+        &["bench", "bob", "--mib", "2", "--long-datagrams"],
     ] {
         let report = alice.json(args).pop().unwrap();
         assert_keys(&report, &["mib", "seconds", "mib_per_s", "path"]);

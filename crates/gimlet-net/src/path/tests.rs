@@ -52,6 +52,60 @@ fn a_direct_batch_leaves_untouched() {
 }
 
 #[test]
+fn long_datagrams_leave_only_where_the_target_takes_them() {
+    let t = Bench::new();
+    let remote = addr(PEER);
+    let socket = SOCKET;
+    let direct = Target::Direct { socket, remote };
+    t.link.set_target(direct);
+    t.send(&[0x40; 1453], None);
+    t.send(&[0x40; 2 * 1453], Some(1453));
+    assert!(t.wire.sent().is_empty());
+    assert_eq!(t.socket.counters().too_long, 2);
+    t.send(&[0x40; 1452], None);
+    assert_eq!(t.wire.sent().len(), 1);
+
+    assert!(!t.link.set_target_for(direct, 65_488), "it is the same");
+    t.send(&[0x40; 65_488], None);
+    assert_eq!(t.wire.sent()[0].bytes.len(), 65_488);
+
+    t.link.set_target(Target::Relay {
+        socket: SOCKET,
+        server: addr(SERVER),
+        session: SESSION,
+    });
+    t.send(&[0x40; 65_488], None);
+    assert!(t.wire.sent().is_empty());
+    assert_eq!(t.socket.counters().too_long, 3);
+}
+
+#[test]
+fn a_batch_of_long_datagrams_leaves_in_pieces_that_a_system_takes() {
+    let t = Bench::new();
+    let target = Target::Direct {
+        socket: SOCKET,
+        remote: addr(PEER),
+    };
+    for (size, whole, pieces) in [
+        (8952, 10 * 8952, vec![7 * 8952, 3 * 8952]),
+        (8952, 7 * 8952 + 5, vec![7 * 8952 + 5]),
+        (8952, 8 * 8952 + 5, vec![7 * 8952, 8952 + 5]),
+        (40_000, 90_000, vec![40_000, 40_000, 10_000]),
+        (65_488, 2 * 65_488, vec![65_488, 65_488]),
+    ] {
+        t.link.set_target_for(target, 65_488);
+        t.send(&vec![0x40; whole], Some(size));
+        let sent = t.wire.sent();
+        let lengths: Vec<_> = sent.iter().map(|sent| sent.bytes.len()).collect();
+        assert_eq!(lengths, pieces);
+        for sent in sent {
+            let expected = (sent.bytes.len() > size).then_some(size);
+            assert_eq!(sent.segment, expected);
+        }
+    }
+}
+
+#[test]
 fn without_a_target_packets_are_dropped_and_counted() {
     let t = Bench::new();
     t.send(&[0x40; 100], None);
