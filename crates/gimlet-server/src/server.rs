@@ -1,45 +1,35 @@
 //! A server: bound first, then run.
 
 mod error;
+mod pumps;
 mod quic;
 mod resets;
 mod running;
+mod start;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use gimlet_net::identity::Identity;
 use gimlet_net::tls::{Credential, WebCertificate};
 use gimlet_net::tunnel;
 use gimlet_proto::address::ServerAddress;
 use gimlet_proto::id::PeerId;
-use gimlet_proto::relay::Relay;
-use gimlet_proto::rendezvous::{self, NameRecord, Rendezvous};
+use gimlet_proto::rendezvous::{self, NameRecord};
 use tokio::net::TcpListener;
-use tokio::sync::{broadcast, mpsc, watch};
-use tokio::task::JoinSet;
-use tokio::time;
+use tokio::sync::{broadcast, watch};
 
 use crate::config::{Config, TlsPort};
-use crate::control::{self, Control};
 use crate::counters::Counters;
-use crate::discovery::{Corner, Corners};
-use crate::door::Door;
 use crate::handle::ServerHandle;
 use crate::limits::Limits;
 use crate::names::NameFile;
-use crate::pump::{self, Annexes, Follower, Pump, Seat};
-use crate::quic_socket::QuicSocket;
-use crate::responder::{self, Responder};
-use crate::rounds::Rounds;
+use crate::pump::Seat;
 use crate::secrets;
 use crate::sockets::{Sockets, reachable_ip};
-use crate::tunnel::{Listener, Tunnels};
 pub use error::{BindError, RunError};
-use running::Running;
 
 /// A server with its sockets bound.
 pub struct Server {
@@ -208,126 +198,6 @@ impl Server {
         }
     }
 
-    fn start(mut self) -> Result<Running, RunError> {
-        let now = time::Instant::now().into_std();
-        let counters = self.handle.counters.clone();
-        let mut listener = None;
-        if let Some((tcp, tls)) = self.tcp {
-            let tunnels = Tunnels::new(counters.clone());
-            self.sockets = self.sockets.with_tunnels(&tunnels);
-            let counters = counters.clone();
-            listener = Some(Listener::new(tcp, tls, tunnels, &self.config, counters));
-        }
-        let mut config = self.config;
-        config.rendezvous.access = self.access;
-        let corners = Corners::new(&self.sockets).map_err(RunError::Socket)?;
-        let corners = Arc::new(corners);
-        let responder = |corner| Responder::new(&config, corner, corners.clone(), counters.clone());
-        let mut stun_only: Vec<_> = self
-            .sockets
-            .alt
-            .iter()
-            .cloned()
-            .map(|alt| (alt, responder(Corner::ALT)))
-            .collect();
-        if let Some([main, alt]) = self.sockets.second.and_then(|second| second.sockets) {
-            stun_only.push((
-                main,
-                responder(Corner {
-                    address: 1,
-                    ..Corner::MAIN
-                }),
-            ));
-            stun_only.push((
-                alt,
-                responder(Corner {
-                    address: 1,
-                    ..Corner::ALT
-                }),
-            ));
-        }
-        let main_responder = responder(Corner::MAIN);
-        let alt = self.sockets.alt;
-        let alt_port = alt.as_ref().and_then(|alt| alt.local_addr().ok());
-        config.rendezvous.stun_ports = alt_port.iter().map(SocketAddr::port).collect();
-
-        let (quic_socket, quic) = QuicSocket::new(self.sockets.main.clone());
-        let endpoint = quic::endpoint(&self.identity, self.tls, &config, quic_socket)?;
-        let (control, inputs) = mpsc::channel(control::QUEUE);
-        let (commands, relay_commands) = mpsc::channel(control::QUEUE);
-        let (relay_events, ended) = mpsc::channel(control::QUEUE);
-        let (names, writer) = self.names.map(NameFile::spawn_writer).unzip();
-
-        let mut tasks = JoinSet::new();
-        if let Some(listener) = listener {
-            tasks.spawn(listener.run());
-        }
-        let relay = Relay::new(config.relay.clone(), rand::random(), now);
-        let (hand, asides) = pump::asides();
-        let is_real = !self.sockets.drops.is_empty();
-        let annexes = || Annexes::new(is_real.then_some(self.local), counters.clone());
-        let mut seats = self.seats;
-        let main_seat = seats.pop_front().unwrap_or_else(Seat::here);
-        let mut followers = Vec::new();
-        for socket in self.sockets.shards {
-            let (told, updates) = mpsc::channel(pump::UPDATES);
-            followers.push(told);
-            let follower = Follower {
-                socket,
-                annexes: annexes(),
-                quic: quic.clone(),
-                lane: relay.lane(now),
-                updates,
-                hand: hand.clone(),
-                counters: counters.clone(),
-            };
-            let seat = seats.pop_front().unwrap_or_else(Seat::here);
-            seat.run(&mut tasks, follower.run());
-        }
-        if is_real {
-            tasks.spawn(pump::overflow::watch(self.sockets.drops, counters.clone()));
-        }
-        let pump = Pump {
-            socket: self.sockets.main,
-            annexes: annexes(),
-            quic,
-            relay,
-            commands: relay_commands,
-            events: relay_events,
-            responder: main_responder,
-            counters: counters.clone(),
-            asides,
-            followers,
-        };
-        main_seat.run(&mut tasks, pump.run());
-        for (socket, responder) in stun_only {
-            tasks.spawn(responder::serve(socket, responder, counters.clone()));
-        }
-        let door = Door::new(&config, endpoint.clone(), control.clone(), counters.clone());
-        let control_task = Control {
-            rendezvous: Rendezvous::new(config.rendezvous, self.stored, unix_s(), now),
-            inputs,
-            relay: commands,
-            relay_events: ended,
-            names,
-            events: self.handle.events,
-            stats: self.handle.stats,
-            limits: self.handle.limits.subscribe(),
-            counters,
-            links: BTreeMap::new(),
-            rounds: Rounds::new(now),
-        };
-        let mut sessions = JoinSet::new();
-        sessions.spawn(control_task.run());
-        sessions.spawn(door.run());
-        Ok(Running {
-            endpoint,
-            control,
-            tasks,
-            sessions,
-            writer,
-        })
-    }
 }
 
 impl std::fmt::Debug for Server {
@@ -357,9 +227,4 @@ fn listen_tcp(config: &Config, sockets: &Sockets) -> Result<Option<TcpListener>,
         }
     });
     bound.map(Some).map_err(|source| failed(address, source))
-}
-
-fn unix_s() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
 }
