@@ -19,7 +19,8 @@ use super::tree::Tree;
 /// How long another attempt at the same, which is ending, is waited for.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Gap between looks whether it has ended; mostly that takes milliseconds.
+/// Gap between looks whether it has ended; mostly that takes milliseconds. Nothing tells: the system waits
+/// for a lock for ever or not at all.
 const LOCK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Mode of what nobody else is to look into.
