@@ -1,3 +1,5 @@
+//! A second run, and who may read the keys.
+
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Which proxy is taken, and what it may answer.
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 

@@ -1,3 +1,5 @@
+//! Records of ours against those of rustls.
+
 use std::sync::Arc;
 
 use gimlet_proto::tunnel::{Batch, MAX_MESSAGE};

@@ -1,3 +1,5 @@
+//! A tunnel, with an end that the test plays.
+
 use std::future::poll_fn;
 
 use gimlet_proto::tunnel::{

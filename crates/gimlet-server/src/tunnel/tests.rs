@@ -1,3 +1,5 @@
+//! What tunnels pass on, hold and drop.
+
 use std::future::poll_fn;
 
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! How bytes are dealt to stripes.
+
 use super::*;
 
 #[test]

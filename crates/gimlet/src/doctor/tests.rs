@@ -1,3 +1,5 @@
+//! Which of many facts decides, and what a person is told.
+
 use super::*;
 
 fn told(facts: &[Fact]) -> Diagnosis {

@@ -1,3 +1,5 @@
+//! What a search must come to.
+
 use clap::ValueEnum;
 use gimlet_sim::Verdict;
 

@@ -1,3 +1,5 @@
+//! Which cells are played, and how pairs are written.
+
 use super::*;
 use crate::lab::oracle::expected;
 

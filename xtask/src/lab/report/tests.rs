@@ -1,3 +1,5 @@
+//! Percentiles of a run.
+
 use super::percentiles;
 
 #[test]

@@ -1,3 +1,5 @@
+//! What goes into which parcel.
+
 use super::*;
 use crate::files::record::next;
 

@@ -1,3 +1,5 @@
+//! Counting attempts, and the bounds of the table.
+
 use super::*;
 use crate::candidate::{Allocation, Behaviour, NatClass};
 use crate::message::Stats;

@@ -1,3 +1,5 @@
+//! Frames in pieces of any size, and what is refused.
+
 use proptest::prelude::*;
 
 use super::super::frame::{AFTER, BEFORE, Batch, SECTION, control};

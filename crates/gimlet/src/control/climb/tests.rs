@@ -1,3 +1,5 @@
+//! The way from TLS to UDP and back.
+
 use super::*;
 use gimlet_proto::traversal::SocketId;
 

@@ -1,3 +1,5 @@
+//! Which servers are signed in to, and which is asked first.
+
 use super::*;
 
 #[test]

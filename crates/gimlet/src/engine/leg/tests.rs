@@ -1,3 +1,5 @@
+//! Binding, refreshing and losing a relay.
+
 use super::*;
 
 const SESSION: SessionId = SessionId([1; 8]);

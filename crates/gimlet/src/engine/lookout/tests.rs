@@ -1,3 +1,5 @@
+//! When servers are asked, and what counts as another mapping.
+
 use super::*;
 
 const INTERVAL: Duration = Duration::from_secs(15);

@@ -1,3 +1,5 @@
+//! When servers are measured, and which answers count.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Packets as they are on the wire.
+
 use super::*;
 
 fn datagram(payload: &[u8]) -> Datagram<'_> {

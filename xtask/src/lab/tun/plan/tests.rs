@@ -1,3 +1,5 @@
+//! Which pairs are played, and how they are written.
+
 use std::collections::BTreeSet;
 
 use super::*;
