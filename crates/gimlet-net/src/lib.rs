@@ -9,6 +9,7 @@ pub mod identity;
 pub mod interfaces;
 pub mod path;
 pub mod port_map;
+pub mod prompt;
 pub mod proxy;
 pub mod records;
 pub mod socket;

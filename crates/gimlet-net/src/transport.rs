@@ -68,11 +68,6 @@ pub fn endpoint_config(reset_key: &[u8; 32]) -> EndpointConfig {
     config
 }
 
-/// Connection ids that are known again after a restart. quinn's default draws a new key at every start and
-/// then drops packets of before as garbage, where it should answer them with a stateless reset.
-pub fn connection_ids(reset_key: &[u8; 32]) -> HashedConnectionIdGenerator {
-    let key = blake3::derive_key("gimlet 2026 connection id key", reset_key);
-    let key = u64::from_be_bytes(*key.first_chunk().expect("a key has 32 bytes"));
 /// The same for an endpoint of peers, which takes datagrams as long as the system can hand them over.
 pub fn peer_endpoint_config(reset_key: &[u8; 32]) -> EndpointConfig {
     let mut config = endpoint_config(reset_key);
@@ -82,6 +77,11 @@ pub fn peer_endpoint_config(reset_key: &[u8; 32]) -> EndpointConfig {
     config
 }
 
+/// Connection ids that are known again after a restart. quinn's default draws a new key at every start and
+/// then drops packets of before as garbage, where it should answer them with a stateless reset.
+pub fn connection_ids(reset_key: &[u8; 32]) -> HashedConnectionIdGenerator {
+    let key = blake3::derive_key("gimlet 2026 connection id key", reset_key);
+    let key = u64::from_be_bytes(*key.first_chunk().expect("a key has 32 bytes"));
     HashedConnectionIdGenerator::from_key(key)
 }
 
@@ -89,11 +89,6 @@ pub fn peer_endpoint_config(reset_key: &[u8; 32]) -> EndpointConfig {
 pub fn peer_transport(epoch: Arc<PathEpoch>) -> TransportConfig {
     let mut mtu = MtuDiscoveryConfig::default();
     mtu.upper_bound(MAX_PEER_MTU);
-    let discerning = Arc::new(DiscerningConfig);
-    let mut config = TransportConfig::default();
-    config
-        .mtu_discovery_config(Some(mtu))
-        .initial_rtt(INITIAL_RTT)
     peer_transport_with(mtu, epoch)
 }
 
@@ -108,6 +103,11 @@ pub fn large_peer_transport(epoch: Arc<PathEpoch>, datagram: u16) -> TransportCo
 }
 
 fn peer_transport_with(mtu: MtuDiscoveryConfig, epoch: Arc<PathEpoch>) -> TransportConfig {
+    let discerning = Arc::new(DiscerningConfig);
+    let mut config = TransportConfig::default();
+    config
+        .mtu_discovery_config(Some(mtu))
+        .initial_rtt(INITIAL_RTT)
         .max_idle_timeout(Some(
             PEER_IDLE_TIMEOUT
                 .try_into()
@@ -123,6 +123,10 @@ fn peer_transport_with(mtu: MtuDiscoveryConfig, epoch: Arc<PathEpoch>) -> Transp
         .congestion_controller_factory(Arc::new(RestartingFactory::new(discerning, epoch)));
     config
 }
+
+/// Window of a control session's either end, bytes: twice the longest record. More that is unread would
+/// only cost memory.
+pub const CONTROL_WINDOW: u32 = 128 * 1024;
 
 /// Settings of a peer's end of its control session.
 pub fn control_transport() -> TransportConfig {
@@ -141,6 +145,7 @@ pub fn control_transport() -> TransportConfig {
         .keep_alive_interval(Some(CONTROL_KEEP_ALIVE))
         .max_concurrent_bidi_streams(0u8.into())
         .max_concurrent_uni_streams(0u8.into())
+        .receive_window(CONTROL_WINDOW.into())
         .datagram_receive_buffer_size(None);
     config
 }

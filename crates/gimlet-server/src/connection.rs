@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use gimlet_net::prompt::Prompts;
 use gimlet_net::tls;
+use gimlet_net::transport::CONTROL_WINDOW;
 use gimlet_proto::message::ToServer;
 use gimlet_proto::rendezvous::{CloseReason, ConnId};
 use gimlet_proto::wire::Reader;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time;
+use tokio::time::{self, Instant};
 
 use crate::control::Input;
 use crate::counters::Counters;
@@ -63,6 +65,7 @@ pub(crate) async fn serve(
         reader: Reader::default(),
         queue,
         connection,
+        prompts: Prompts::new(CONTROL_WINDOW),
     };
     let reason = session.run().await;
     counters.unknown_records.add(session.reader.unknown);
@@ -81,6 +84,8 @@ struct Session {
     receiver: quinn::RecvStream,
     reader: Reader,
     queue: Queue,
+    /// Behind what was said last.
+    prompts: Prompts,
 }
 
 impl Session {
@@ -95,6 +100,10 @@ impl Session {
                     Some(outgoing) => self.put(outgoing).await,
                     None => Err(CloseReason::ShuttingDown),
                 },
+                () = self.prompts.due() => {
+                    self.prompts.send(&self.connection);
+                    Ok(())
+                }
             };
             if let Err(reason) = step {
                 return reason;
@@ -123,6 +132,7 @@ impl Session {
                     .map_err(|_| CloseReason::SlowReader)?
                     .map_err(|_| CloseReason::Lost)?;
                 self.queue.written(record.len());
+                self.prompts.said(self.connection.rtt(), Instant::now());
                 Ok(())
             }
             Outgoing::Close(reason) => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gimlet_net::identity::Identity;
-use gimlet_net::transport;
+use gimlet_net::transport::{self, CONTROL_WINDOW};
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Endpoint, TokioRuntime, TransportConfig, VarInt};
 
@@ -49,7 +49,7 @@ fn control_transport(max_lease: Duration) -> TransportConfig {
         .datagram_receive_buffer_size(None)
         // A record is at most 64 KiB; more unread bytes a peer would only cost memory.
         .stream_receive_window(VarInt::from_u32(64 * 1024))
-        .receive_window(VarInt::from_u32(128 * 1024))
+        .receive_window(VarInt::from_u32(CONTROL_WINDOW))
         .send_window(128 * 1024)
         // Small messages gain nothing from a larger MTU, and looking for it costs packets.
         .mtu_discovery_config(None)

@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use std::pin::pin;
 use std::time::Duration;
 
+use gimlet_net::prompt::Prompts;
+use gimlet_net::transport::CONTROL_WINDOW;
 use gimlet_proto::address::ServerAddress;
 use gimlet_proto::message::{
     NatReport, RequestId, SignIn, SignedIn as SignedInMessage, ToPeer, ToServer,
@@ -49,6 +51,8 @@ struct Session<'a> {
     refresh_at: Option<Instant>,
     lease: Duration,
     probe: Option<Probe>,
+    /// Behind what was said last.
+    prompts: Prompts,
     /// The way from a tunnel to UDP.
     climb: Climb,
     /// What was last said to everybody.
@@ -92,6 +96,7 @@ impl Task {
             started,
             refresh_at: None,
             probe: None,
+            prompts: Prompts::new(CONTROL_WINDOW),
         };
         let end = match session.write(sign_in.into()).await {
             Ok(()) => session.run(recv).await,
@@ -148,6 +153,10 @@ impl Session<'_> {
                         (false, None) => self.begin_probe(DOUBT_PATIENCE).await,
                         (false, Some(_)) => Ok(()),
                     }
+                }
+                () = self.prompts.due() => {
+                    self.prompts.send(&self.control.connection);
+                    Ok(())
                 }
                 () = &mut tunnel, if self.control.tunnel.is_some() => self.tunnel_ended(),
                 answer = answers.recv(), if climb_at.is_some() => {
@@ -284,6 +293,8 @@ impl Session<'_> {
 
     async fn write(&mut self, message: ToServer) -> Result<(), End> {
         let bytes = wire::encode(&message);
+        let rtt = self.control.connection.rtt();
+        self.prompts.said(rtt, Instant::now());
         match self.send.write_all(&bytes).await {
             Ok(()) => Ok(()),
             Err(_) => Err(End::Failed(self.closed_reason().await)),
