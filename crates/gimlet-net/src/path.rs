@@ -44,6 +44,7 @@ mod receive;
 mod report;
 mod send;
 mod table;
+mod twin;
 #[cfg(test)]
 mod tests;
 

@@ -28,6 +28,7 @@ mod addresses;
 mod answering;
 mod apply;
 mod asking;
+mod beat;
 mod command;
 mod discovery;
 mod entries;
@@ -47,6 +48,7 @@ mod session;
 mod watches;
 
 use asking::Asking;
+use beat::Beat;
 pub(crate) use command::Command;
 use discovery::Discovery;
 use held::Held;
@@ -78,6 +80,7 @@ struct Entry {
     peer: Arc<Peer>,
     session: Session,
     reports: Reports,
+    beat: Beat,
     /// When the flow last came whose end was noticed.
     stopped_at: Option<Instant>,
     /// Since when nobody uses it.

@@ -182,7 +182,7 @@ impl Peer {
     }
 
     /// Lets every connection find out now what was lost while nothing came through.
-    fn nudge(&self) {
+    pub(crate) fn nudge(&self) {
         self.link.epoch().make_way();
         self.connections().iter().for_each(|held| held.nudge());
     }

@@ -9,6 +9,7 @@ use arc_swap::ArcSwapOption;
 use gimlet_proto::secret::SessionId;
 use gimlet_proto::traversal::{Route, SocketId};
 
+use super::twin::Twin;
 use crate::congestion::PathEpoch;
 use crate::virtual_addr::VirtualAddr;
 
@@ -24,17 +25,20 @@ const LATE: Duration = Duration::from_millis(250);
 /// acknowledgement of a transfer does.
 const FORGOTTEN: Duration = Duration::from_secs(3);
 
-/// Smallest datagram that counts as a flow. What is smaller may be an answer to our own doubts, and
 /// Longest datagram on any path, if nothing else is said: what QUIC tries by itself, between peers and
 /// with a server.
 const ORDINARY: u16 = 1452;
 
+/// Smallest datagram that counts as a flow. What is smaller may be an answer to our own doubts, and
 /// must not raise new ones.
 pub(super) const FLOW: usize = 256;
 
 /// Silence after which packets that come are news: something flows again. An ongoing transfer is
 /// never silent for that long unless its way is broken.
 const QUIET: Duration = Duration::from_secs(2);
+
+/// Shortest time between two reports of packets that come over another relay session than ours take.
+const ELSEWHERE: Duration = Duration::from_millis(100);
 
 /// Where a link's packets go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,12 +102,12 @@ pub struct Link {
     addr: VirtualAddr,
     target: ArcSwapOption<Target>,
     epoch: Arc<PathEpoch>,
+    /// The longest datagram that is sent to the target.
+    longest: AtomicU16,
     /// When the first packet that is still without any echo left; 0: none.
     unanswered_since: AtomicU64,
     /// How long that may be, milliseconds.
     patience: AtomicU64,
-    /// The longest datagram that is sent to the target.
-    longest: AtomicU16,
     /// When QUIC last came over the selected direct path; 0: never.
     heard_at: AtomicU64,
     /// When QUIC last came over any path; 0: never.
@@ -112,6 +116,11 @@ pub struct Link {
     came_at: AtomicU64,
     /// When much QUIC last went over any path; 0: never.
     sent_at: AtomicU64,
+    /// When QUIC last came over the relay session that packets take; 0: never.
+    relayed_at: AtomicU64,
+    /// When it was last said that QUIC comes over another one; 0: never.
+    relayed_elsewhere_at: AtomicU64,
+    twin: Twin,
     /// Whether the owner still waits to be told that the selected path carries QUIC.
     unconfirmed: AtomicBool,
 }
@@ -123,16 +132,19 @@ impl Link {
             addr,
             target: ArcSwapOption::empty(),
             epoch: PathEpoch::new(),
+            longest: AtomicU16::new(ORDINARY),
             unanswered_since: AtomicU64::new(0),
             patience: AtomicU64::new(DEFAULT_PATIENCE.as_millis() as u64),
             heard_at: AtomicU64::new(0),
             flowed_at: AtomicU64::new(0),
             came_at: AtomicU64::new(0),
             sent_at: AtomicU64::new(0),
+            relayed_at: AtomicU64::new(0),
+            relayed_elsewhere_at: AtomicU64::new(0),
+            twin: Twin::default(),
             unconfirmed: AtomicBool::new(false),
         })
     }
-            longest: AtomicU16::new(ORDINARY),
 
     /// What quinn knows it by.
     pub fn addr(&self) -> VirtualAddr {
@@ -169,6 +181,7 @@ impl Link {
         if before.as_deref() == Some(&target) {
             return false;
         }
+        self.longest.store(ORDINARY, Ordering::Relaxed);
         self.unanswered_since.store(0, Ordering::Relaxed);
         self.unconfirmed
             .store(target.direct().is_some(), Ordering::Relaxed);
@@ -181,7 +194,6 @@ impl Link {
     /// Sets how long the path may be silent under traffic, from its round-trip time.
     pub fn set_rtt(&self, rtt: Duration) {
         let patience = (rtt * 3 + Duration::from_millis(25))
-        self.longest.store(ORDINARY, Ordering::Relaxed);
             .min(rtt + LATE)
             .clamp(Duration::from_millis(100), DEFAULT_PATIENCE);
         self.patience
@@ -266,11 +278,38 @@ impl Link {
         before == 0 || now.saturating_sub(before) > QUIET.as_millis() as u64
     }
 
-    /// Notes QUIC over the relay.
-    pub(super) fn note_relayed(&self) {
-        if matches!(self.target(), Some(Target::Relay { .. })) {
-            self.unanswered_since.store(0, Ordering::Relaxed);
+    /// How long something that was sent has been without any echo; `None` where there is nothing.
+    pub(super) fn unanswered_for(&self, now: u64) -> Option<Duration> {
+        let since = self.unanswered_since.load(Ordering::Relaxed);
+        (since > 0).then(|| Duration::from_millis(now.saturating_sub(since)))
+    }
+
+    /// When QUIC last came over the relay session that packets take.
+    pub(super) fn relayed_at(&self) -> u64 {
+        self.relayed_at.load(Ordering::Relaxed)
+    }
+
+    /// Where packets go besides.
+    pub(super) fn twin(&self) -> &Twin {
+        &self.twin
+    }
+
+    /// Notes QUIC over a relay session; true where that is another than packets take, now and then.
+    pub(super) fn note_relayed(&self, over: SessionId, now: u64) -> bool {
+        let Some(Target::Relay { session, .. }) = self.target() else {
+            return false;
+        };
+        self.unanswered_since.store(0, Ordering::Relaxed);
+        let noted_at = match session == over {
+            true => &self.relayed_at,
+            false => &self.relayed_elsewhere_at,
+        };
+        let before = noted_at.load(Ordering::Relaxed);
+        let news = session != over && now.saturating_sub(before) >= ELSEWHERE.as_millis() as u64;
+        if before != now && (news || session == over) {
+            noted_at.store(now, Ordering::Relaxed);
         }
+        news
     }
 
     /// Notes QUIC on the direct path; true for the first since the path was selected.
@@ -309,7 +348,6 @@ mod tests {
         let link = Link::new(VirtualAddr::new(1));
         link.set_rtt(Duration::from_millis(40));
         link
-        news
     }
 
     #[test]

@@ -41,6 +41,16 @@ impl PathSocket {
         link.is_overdue(self.clock.now())
     }
 
+    /// When QUIC last came for `link` over the relay session that its packets take, if ever.
+    pub fn relayed_at(&self, link: &Link) -> Option<std::time::Instant> {
+        self.clock.instant(link.relayed_at())
+    }
+
+    /// How long something that was sent to a peer has been without any echo.
+    pub fn unanswered_for(&self, link: &Link) -> Option<std::time::Duration> {
+        link.unanswered_for(self.clock.now())
+    }
+
     fn note_flow(&self, link: &Arc<Link>, bytes: usize) {
         if link.note_came(self.clock.now(), bytes) {
             self.report(Report::Flowing { link: link.clone() });
@@ -136,7 +146,10 @@ impl PathSocket {
         match (frame.kind, demux::classify(frame.payload)) {
             (FrameKind::Data, Some(Kind::Quic)) => match table.of_session(session) {
                 Some(link) => {
-                    link.note_relayed();
+                    if link.note_relayed(session, self.clock.now()) {
+                        let link = link.clone();
+                        self.report(Report::Relayed { link, session });
+                    }
                     self.note_flow(link, frame.payload.len());
                     self.counters
                         .relay_bytes_received

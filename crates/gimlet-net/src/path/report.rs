@@ -70,6 +70,14 @@ pub enum Report {
         /// Which path.
         route: Route,
     },
+    /// QUIC comes over a relay session that is not the one that packets take. Said ten times a second at
+    /// most.
+    Relayed {
+        /// Which link.
+        link: Arc<Link>,
+        /// Over what it comes.
+        session: SessionId,
+    },
     /// More than a few bytes of QUIC come for a link after a silence of seconds: what flows can be seen to stop.
     Flowing {
         /// Which link.

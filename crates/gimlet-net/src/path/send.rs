@@ -108,6 +108,7 @@ impl PathSocket {
             }
             (Ok(()), _) => (),
         }
+        self.send_copy(link, transmit);
         Ok(())
     }
 
@@ -132,10 +133,10 @@ impl PathSocket {
         for (nth, contents) in batches.enumerate() {
             let batch = Transmit {
                 destination: remote,
-                src_ip: None,
                 ecn: transmit.ecn,
                 contents,
                 segment_size: (size < contents.len()).then_some(size),
+                src_ip: None,
             };
             match self.hand_over(socket, &batch) {
                 // As below.
@@ -146,7 +147,7 @@ impl PathSocket {
         Ok(())
     }
 
-    fn send_framed(
+    pub(super) fn send_framed(
         &self,
         socket: SocketId,
         server: SocketAddr,

@@ -247,7 +247,7 @@ impl Engine {
     }
 }
 
-fn relay(server: ServerPlace, session: gimlet_proto::secret::SessionId) -> Target {
+pub(super) fn relay(server: ServerPlace, session: gimlet_proto::secret::SessionId) -> Target {
     Target::Relay {
         socket: server.socket,
         server: server.addr,

@@ -11,6 +11,7 @@ use gimlet_proto::message::CloseSession;
 use gimlet_proto::secret::SessionId;
 use gimlet_proto::traversal::{Config, Family, Role, SocketId};
 
+use super::beat::Beat;
 use super::reporting::Reports;
 use super::session::{Introduction as Stage, Session};
 use super::{Engine, Entry, LINGER, MAX_SESSIONS, now};
@@ -61,6 +62,7 @@ impl Engine {
                 peer,
                 session,
                 reports: Reports::default(),
+                beat: Beat::default(),
                 stopped_at: None,
                 unused_since: None,
                 due_at: None,
@@ -112,8 +114,9 @@ impl Engine {
         let Some(entry) = self.entries.get(&addr) else {
             return;
         };
-        let times = [entry.session.poll_timeout(), self.look_at(entry)];
-        let due_at = times.into_iter().flatten().min();
+        let moves = [self.look_at(entry), self.verdict_at(entry, now())];
+        let times = moves.into_iter().chain([entry.session.poll_timeout()]);
+        let due_at = times.flatten().min();
         let Some(entry) = self.entries.get_mut(&addr) else {
             return;
         };

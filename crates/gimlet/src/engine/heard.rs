@@ -53,6 +53,9 @@ impl Engine {
                 self.doubt_entry(link.addr(), now);
             }
             Report::Flowing { .. } => self.flowing(now),
+            Report::Relayed { link, session } => self.with_link(&link, |entry| {
+                entry.session.relocations.carried_over(session);
+            }),
         }
     }
 

@@ -237,7 +237,17 @@ impl Engine {
         for (&addr, entry) in &mut self.entries {
             let (socket, link) = (&self.shared.socket, &entry.peer.link);
             let recent = |at: Instant| now.saturating_duration_since(at) < OVER;
-            any |= socket.sent_at(link).is_some_and(recent);
+            let flows = [socket.sent_at(link), socket.flowed_at(link)];
+            any |= flows.into_iter().flatten().any(recent);
+            entry.beat.tick(socket.came_at(link));
+            let rtt = entry.session.agent.rtt(entry.session.agent.selected());
+            let silence = STOPPED + rtt.unwrap_or_default() / 4;
+            // Acknowledgements came all the time: none is a sign before a round trip is over.
+            let unanswered = socket.unanswered_for(link);
+            if unanswered.is_some_and(|time| time >= silence) && entry.beat.is_missed() {
+                stopped.push(addr);
+                continue;
+            }
             if socket.is_overdue(link) {
                 stopped.push(addr);
                 continue;
@@ -245,13 +255,8 @@ impl Engine {
             let Some(flowed_at) = socket.flowed_at(link) else {
                 continue;
             };
-            let silence = now.saturating_duration_since(flowed_at);
-            let rtt = entry.session.agent.rtt(entry.session.agent.selected());
-            any |= silence < OVER;
-            if silence >= STOPPED + rtt.unwrap_or_default() / 4
-                && silence < OVER
-                && entry.stopped_at != Some(flowed_at)
-            {
+            let stopped_for = now.saturating_duration_since(flowed_at);
+            if stopped_for >= silence && stopped_for < OVER && entry.stopped_at != Some(flowed_at) {
                 entry.stopped_at = Some(flowed_at);
                 stopped.push(addr);
             }

@@ -15,8 +15,10 @@ use gimlet_net::virtual_addr::VirtualAddr;
 use gimlet_proto::traversal::{Role, Route};
 
 use super::Engine;
-use super::relocation::Why;
+use super::apply::relay;
+use super::relocation::PATIENCE;
 use super::session::{Introduction as Stage, Session};
+use crate::control::ServerPlace;
 
 mod agreeing;
 mod ending;
@@ -36,9 +38,11 @@ impl Engine {
         let Some(entry) = self.entries.get_mut(&addr) else {
             return;
         };
-        let doubted = entry.session.agent.doubted_at().is_some();
+        let doubted_at = entry.session.agent.doubted_at();
+        let relayed_at = self.shared.socket.relayed_at(&entry.peer.link);
         let agreed = entry.session.introduction == Stage::Agreed;
         let home = entry.session.home;
+        let relayed = entry.session.agent.selected() == Route::Relay;
         let Some(to) = &mut entry.session.relocations.current else {
             return;
         };
@@ -47,12 +51,38 @@ impl Engine {
         if let (Some(bind), Some(at)) = (to.leg.handle_timeout(now), place) {
             self.shared.socket.send_plain(at.socket, at.addr, &bind);
         }
-        let recovered = to.why == Why::Silence && !doubted;
-        if place.is_none() || !agreed || recovered || to.is_over(now) {
-            self.stay(addr, now);
-        } else if to.is_ready(doubted || at_home.is_none()) {
+        let moot = to.is_moot(doubted_at.is_some(), relayed_at);
+        let dead =
+            doubted_at.is_some_and(|at| to.verdict_at(at) <= now) && !to.is_answered(relayed_at);
+        let Some(place) = place.filter(|_| agreed && !moot && !to.is_over(now)) else {
+            return self.stay(addr, now);
+        };
+        if to.is_ready(dead || at_home.is_none()) {
             self.relocate(addr, now);
+        } else if to.is_on_both() || relayed && to.is_for_both(doubted_at.is_some(), relayed_at) {
+            self.send_both_ways(addr, place, now);
         }
+    }
+
+    /// Packets go over both legs until one of them has proven to be the better one, and QUIC is made to
+    /// send some: what it hears of them tells it what was lost.
+    fn send_both_ways(&mut self, addr: VirtualAddr, place: ServerPlace, now: Instant) {
+        let Some(entry) = self.entries.get_mut(&addr) else {
+            return;
+        };
+        let Some(to) = &mut entry.session.relocations.current else {
+            return;
+        };
+        let first = !to.is_on_both();
+        if !to.take_nudge(2 * self.servers.rtt(Some(to.to)), now) {
+            return;
+        }
+        if first {
+            let other = relay(place, to.leg.session());
+            let socket = &self.shared.socket;
+            socket.send_twice(&entry.peer.link, other, PATIENCE);
+        }
+        entry.peer.nudge();
     }
 
     /// The new leg carries: packets take it from now on.
@@ -68,8 +98,14 @@ impl Engine {
             return;
         };
         tracing::debug!(peer = %entry.peer.id.short(), to = %to.to, why = ?to.why, "relay moved");
+        let rtt = 2 * self.servers.rtt(Some(to.to));
+        let repair = to
+            .is_on_both()
+            .then_some((relay(place, to.leg.session()), rtt * 2));
+        let link = entry.peer.link.clone();
         let before = session.id();
         session.leg = to.leg;
+        session.leg.set_hurried(false);
         let home = session.home.replace(to.to);
         session.absent.clear();
         session.relocations.move_at = None;
@@ -80,6 +116,11 @@ impl Engine {
             self.end_leg(&before, accepting);
         }
         self.use_relay(addr, place);
+        match repair {
+            // What is repeated now has been waited for long enough.
+            Some((target, time)) => self.shared.socket.send_twice(&link, target, time),
+            None => self.shared.socket.send_once(&link),
+        }
     }
 }
 

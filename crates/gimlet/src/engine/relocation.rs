@@ -8,7 +8,9 @@
 //!  acceptor  accepts ──▶ bound, and hears the dialer over the new leg ──▶ sends over it
 //! ```
 //!
-//! An accepting side whose relay is silent as well does not wait to hear the dialer.
+//! Where a leg is silent, packets go over both until one has proven to be the better: nobody waits for
+//! a verdict, and a server that is only slow is not left. A verdict, or the peer who is heard over the
+//! new leg, ends that.
 //!
 //! **Invariants:** one relocation at a time, and one leg that was left. What answers is not given up
 //! before the other does: a dialer that changes its mind before it has moved disturbs nobody.
@@ -22,18 +24,32 @@ use super::leg::Leg;
 use crate::control::ServerId;
 
 /// How long a relocation may take: an answer of the peer's, and some binds.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long what still comes over the old leg is taken: longer than any round trip.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// Silence after which another server is asked: five quarters of a round trip and [`LATE`], so that
-/// whatever was asked first had its time, but not less than this, or every hiccup of a radio link
-/// would cost an introduction.
+/// Silence after which another server is asked where something came all the time. Sooner, and every
+/// hiccup of a radio link would cost an introduction. Where nothing came for longer before, it is five
+/// quarters of a round trip and [`LATE`], so that whatever was asked first had its time.
 const SILENCE: Duration = Duration::from_millis(450);
 
 /// See [`SILENCE`].
 const LATE: Duration = Duration::from_millis(100);
+
+/// Doubt, at least, before a leg is left for its silence: a server that is slow for a second is not.
+/// Packets go both ways until then, so nothing waits for it.
+const DOUBT: Duration = Duration::from_secs(1);
+
+/// See [`Relocation::is_for_both`].
+const MOMENT: Duration = Duration::from_millis(250);
+
+/// Packets that QUIC is made to send over both legs, so that it hears of what was lost: as many as
+/// need to be lost for nobody to know.
+const NUDGES: u32 = 8;
+
+/// Bounds of the gap between them, a quarter of the new way's round trip.
+const NUDGE_GAP: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(250));
 
 /// First and longest pause before another server is asked again: a network that is silent altogether
 /// makes no storm.
@@ -70,39 +86,102 @@ pub(super) struct Relocation {
     pub(super) agreed: bool,
     /// The peer was heard over the new leg.
     heard: bool,
-    give_up_at: Instant,
+    /// The peer's packets come over the new leg.
+    carries: bool,
+    /// Nudges that were given, and when the next is due.
+    nudges: u32,
+    nudge_at: Option<Instant>,
+    /// Doubt after which the old leg is left.
+    doubt: Duration,
+    began_at: Instant,
 }
 
 impl Relocation {
-    pub(super) fn new(to: ServerId, leg: Leg, why: Why, now: Instant) -> Self {
+    /// From a leg with this round trip, if that is known.
+    pub(super) fn new(
+        to: ServerId,
+        mut leg: Leg,
+        why: Why,
+        rtt: Option<Duration>,
+        now: Instant,
+    ) -> Self {
+        leg.set_hurried(true);
         Self {
             to,
             leg,
             why,
             agreed: why == Why::Asked,
             heard: false,
-            give_up_at: now + PATIENCE,
+            carries: false,
+            nudges: 0,
+            nudge_at: None,
+            doubt: rtt.map_or(DOUBT, |rtt| DOUBT.max(in_time(rtt))),
+            began_at: now,
         }
     }
 
-    /// Whether to send over the new leg from now on; `doubted`: what is sent over the old one gets no
-    /// answer.
-    pub(super) fn is_ready(&self, doubted: bool) -> bool {
+    /// Whether to send over the new leg alone from now on; `hopeless`: the old one is dead.
+    pub(super) fn is_ready(&self, hopeless: bool) -> bool {
         let proven = match self.why {
-            Why::Better | Why::Silence => true,
-            Why::Asked => self.heard || doubted,
+            Why::Better => true,
+            Why::Silence | Why::Asked => self.heard || hopeless,
         };
         self.agreed && self.leg.is_up() && proven
     }
 
+    /// Whether there is no reason to move any more: the old leg answers, and the peer has not moved.
+    /// `relayed_at`: when a packet came over it last.
+    pub(super) fn is_moot(&self, doubted: bool, relayed_at: Option<Instant>) -> bool {
+        self.why == Why::Silence && !self.heard && (!doubted || self.is_answered(relayed_at))
+    }
+
+    /// When the old leg counts as dead that is doubted since then.
+    pub(super) fn verdict_at(&self, doubted_at: Instant) -> Instant {
+        doubted_at + self.doubt
+    }
+
+    /// Whether something came over the old leg since.
+    pub(super) fn is_answered(&self, relayed_at: Option<Instant>) -> bool {
+        relayed_at.is_some_and(|at| at > self.began_at)
+    }
+
+    /// Whether packets are to go over both legs: the old one is in `doubt`, or the peer sends over the
+    /// new one already. Who is asked to move, and heard nothing for a moment, doubts as well: it is how
+    /// the peer came to ask.
+    pub(super) fn is_for_both(&self, doubted: bool, relayed_at: Option<Instant>) -> bool {
+        let silent = || relayed_at.is_none_or(|at| at + MOMENT < self.began_at);
+        doubted || self.carries || self.why == Why::Asked && silent()
+    }
+
+    /// Whether packets do.
+    pub(super) fn is_on_both(&self) -> bool {
+        self.nudges > 0
+    }
+
+    /// Whether QUIC is to send something now, over a way with this round trip.
+    pub(super) fn take_nudge(&mut self, rtt: Duration, now: Instant) -> bool {
+        let due = self.nudges < NUDGES && self.nudge_at.is_none_or(|at| at <= now);
+        if due {
+            self.nudges += 1;
+            let gap = (rtt / 4).clamp(NUDGE_GAP.0, NUDGE_GAP.1);
+            self.nudge_at = (self.nudges < NUDGES).then_some(now + gap);
+        }
+        due
+    }
+
     /// Whether nothing comes of it.
     pub(super) fn is_over(&self, now: Instant) -> bool {
-        self.leg.is_gone() || self.give_up_at <= now
+        self.leg.is_gone() || self.give_up_at() <= now
+    }
+
+    fn give_up_at(&self) -> Instant {
+        self.began_at + PATIENCE
     }
 
     fn poll_timeout(&self) -> Instant {
-        let leg = self.leg.poll_timeout();
-        leg.map_or(self.give_up_at, |at| at.min(self.give_up_at))
+        let times = [self.leg.poll_timeout(), self.nudge_at];
+        let give_up_at = self.give_up_at();
+        times.into_iter().flatten().fold(give_up_at, Instant::min)
     }
 }
 
@@ -143,14 +222,16 @@ impl Relocations {
     }
 
     /// When to ask another server, with a relay that is doubted since `doubted_at`, over which nothing
-    /// has come since `silent_since`, and that has this round trip.
+    /// has come since `silent_since`, `regularly` before, and that has this round trip.
     pub(super) fn look_at(
         &self,
         doubted_at: Instant,
         silent_since: Instant,
+        regularly: bool,
         rtt: Option<Duration>,
     ) -> Instant {
-        let silence = rtt.map_or(SILENCE, |rtt| SILENCE.max(rtt * 5 / 4 + LATE));
+        let rtt = rtt.filter(|_| !regularly);
+        let silence = rtt.map_or(SILENCE, |rtt| SILENCE.max(in_time(rtt)));
         let from = self.look_from.unwrap_or(doubted_at);
         from.max(doubted_at).max(silent_since + silence)
     }
@@ -175,12 +256,22 @@ impl Relocations {
         self.move_at = Some(now + ABSENT);
     }
 
-    /// The peer was heard over this leg.
+    /// The peer was heard over this leg: so it has accepted, should its word be late.
     pub(super) fn heard_over(&mut self, session: SessionId) {
         if let Some(to) = &mut self.current
             && to.leg.session() == session
         {
             to.heard = true;
+            to.agreed = true;
+        }
+    }
+
+    /// Packets of the peer come over this leg.
+    pub(super) fn carried_over(&mut self, session: SessionId) {
+        if let Some(to) = &mut self.current
+            && to.leg.session() == session
+        {
+            to.carries = true;
         }
     }
 
@@ -212,102 +303,15 @@ impl Relocations {
     }
 }
 
+/// How long an answer may take.
+fn in_time(rtt: Duration) -> Duration {
+    rtt * 5 / 4 + LATE
+}
+
 /// The servers that are not asked: where the peer is not, and where we are.
 pub(super) fn elsewhere(home: Option<ServerId>, absent: &BTreeSet<ServerId>) -> BTreeSet<ServerId> {
     absent.iter().copied().chain(home).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use gimlet_proto::secret::RelaySecret;
-
-    const MS: Duration = Duration::from_millis(1);
-
-    fn leg(n: u8, now: Instant) -> Leg {
-        let secret = RelaySecret([n; 32]);
-        Leg::new(SessionId([n; 8]), secret, Duration::from_secs(15), now)
-    }
-
-    fn bound(n: u8, now: Instant) -> Leg {
-        let mut leg = leg(n, now);
-        leg.handle_timeout(now);
-        leg.handle_bound(SessionId([n; 8]), 1, now);
-        leg
-    }
-
-    #[test]
-    fn the_dialer_moves_when_all_is_agreed_and_the_acceptor_when_it_hears_the_dialer() {
-        let now = Instant::now();
-        for why in [Why::Better, Why::Silence] {
-            let mut to = Relocation::new(ServerId(1), bound(1, now), why, now);
-            assert!(!to.is_ready(true), "the peer has not accepted");
-            to.agreed = true;
-            assert!(to.is_ready(false), "{why:?}");
-        }
-        let mut relocations = Relocations::default();
-        let to = Relocation::new(ServerId(1), bound(1, now), Why::Asked, now);
-        relocations.current = Some(to);
-        let ready = |relocations: &Relocations, doubted| {
-            let to = relocations.current.as_ref();
-            to.is_some_and(|to| to.is_ready(doubted))
-        };
-        assert!(!ready(&relocations, false) && ready(&relocations, true));
-        relocations.heard_over(SessionId([2; 8]));
-        assert!(!ready(&relocations, false), "that is another leg");
-        relocations.heard_over(SessionId([1; 8]));
-        assert!(ready(&relocations, false));
-    }
-
-    #[test]
-    fn nobody_moves_before_the_new_leg_is_bound() {
-        let now = Instant::now();
-        let to = Relocation::new(ServerId(1), leg(1, now), Why::Asked, now);
-        assert!(!to.is_ready(true) && !to.is_over(now));
-        assert!(to.is_over(now + PATIENCE));
-    }
-
-    #[test]
-    fn a_silent_relay_has_more_than_a_round_trip() {
-        let (relocations, now) = (Relocations::default(), Instant::now());
-        let doubted_at = now + 400 * MS;
-        let wait = |rtt| relocations.look_at(doubted_at, now, rtt) - now;
-        assert_eq!(wait(Some(40 * MS)), SILENCE);
-        assert_eq!(wait(Some(600 * MS)), 850 * MS);
-        assert_eq!(wait(None), SILENCE);
-        let heard = now + 300 * MS;
-        let wait = relocations.look_at(doubted_at, heard, None) - now;
-        assert_eq!(wait, SILENCE + 300 * MS, "something came meanwhile");
-    }
-
-    #[test]
-    fn looks_become_rarer_until_all_was_well_for_long() {
-        let (mut relocations, start) = (Relocations::default(), Instant::now());
-        let mut pauses = Vec::new();
-        let mut now = start;
-        for _ in 0..8 {
-            relocations.looked(now);
-            let next = relocations.look_at(now, now - SILENCE, None);
-            pauses.push((next - now).as_millis());
-            now = next;
-        }
-        assert_eq!(
-            pauses,
-            [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]
-        );
-        now += FORGIVEN + MS;
-        relocations.looked(now);
-        assert_eq!(relocations.look_at(now, now - SILENCE, None) - now, LOOKS.0);
-    }
-
-    #[test]
-    fn a_server_speaks_of_its_own_sessions_only() {
-        let (mut relocations, now) = (Relocations::default(), Instant::now());
-        let to = Relocation::new(ServerId(1), leg(1, now), Why::Asked, now);
-        relocations.current = Some(to);
-        relocations.leave(Some(ServerId(2)), SessionId([2; 8]), now);
-        let about = |server, n| relocations.is_at(ServerId(server), SessionId([n; 8]));
-        assert!(about(1, 1) && about(2, 2));
-        assert!(!about(1, 2) && !about(2, 1) && !about(3, 3));
-    }
-}
+mod tests;

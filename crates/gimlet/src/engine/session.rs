@@ -119,12 +119,10 @@ impl Session {
         }
     }
 
-    /// A server says that it does not know one of our legs.
+    /// A server says that it does not know one of our legs. Of one that we move to it may not have
+    /// heard yet: what was said of that was lost, and is on its way again.
     pub(super) fn handle_unknown(&mut self, session: SessionId, now: Instant) {
         self.leg.handle_unknown(session, now);
-        if let Some(to) = &mut self.relocations.current {
-            to.leg.handle_unknown(session, now);
-        }
     }
 
     /// Gap between keep-alives.

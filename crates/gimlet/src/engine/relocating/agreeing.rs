@@ -6,6 +6,7 @@ use gimlet_net::virtual_addr::VirtualAddr;
 use gimlet_proto::candidate::MAX_CANDIDATES;
 use gimlet_proto::message::Accepted;
 use gimlet_proto::secret::{RelaySecret, SessionId};
+use gimlet_proto::traversal::Route;
 
 use crate::control::ServerId;
 use crate::engine::Engine;
@@ -27,9 +28,10 @@ impl Engine {
         };
         entry.session.relocations.looked(now);
         let keepalive = entry.session.keepalive();
+        let rtt = entry.session.agent.rtt(Route::Relay);
         let (id, secret) = (SessionId(rand::random()), RelaySecret(rand::random()));
         let leg = Leg::new(id, secret.clone(), keepalive, now);
-        self.begin_relocation(addr, Relocation::new(to, leg, why, now), now);
+        self.begin_relocation(addr, Relocation::new(to, leg, why, rtt, now), now);
         self.asking.note(addr);
         self.send_introduce(addr, to, id, secret);
     }
@@ -50,9 +52,10 @@ impl Engine {
         if !up || session.home.is_none() || session.home == Some(to) {
             return false;
         }
+        let rtt = session.agent.rtt(Route::Relay);
         let secret = RelaySecret(rand::random());
         let leg = Leg::new(id, secret, session.keepalive(), now);
-        self.begin_relocation(addr, Relocation::new(to, leg, Why::Asked, now), now);
+        self.begin_relocation(addr, Relocation::new(to, leg, Why::Asked, rtt, now), now);
         true
     }
 
@@ -103,6 +106,7 @@ impl Engine {
             return;
         };
         if let Some(to) = entry.session.relocations.current.take() {
+            self.shared.socket.send_once(&entry.peer.link);
             if to.why == Why::Silence && offline {
                 entry.session.absent.insert(to.to);
                 entry.session.relocations.look_again(now);

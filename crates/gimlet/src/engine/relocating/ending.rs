@@ -21,6 +21,7 @@ impl Engine {
         let Some(to) = session.relocations.current.take() else {
             return;
         };
+        self.shared.socket.send_once(&entry.peer.link);
         let home = session.home.and_then(|home| self.servers.place(home));
         if home.is_none() && session.introduction == Stage::Agreed {
             // It was kept for the sake of this.
@@ -44,6 +45,7 @@ impl Engine {
             .is_some_and(|to| to.leg.session() == id)
         {
             relocations.current = None;
+            self.shared.socket.send_once(&entry.peer.link);
         } else if relocations
             .left
             .as_ref()

@@ -26,7 +26,16 @@ impl Engine {
         let came_at = self.shared.socket.came_at(link);
         let silent_since = came_at.map_or(silent_since, |at| at.max(silent_since));
         let rtt = session.agent.rtt(Route::Relay);
-        Some(session.relocations.look_at(doubted_at, silent_since, rtt))
+        let regularly = entry.beat.was_regular();
+        let relocations = &session.relocations;
+        Some(relocations.look_at(doubted_at, silent_since, regularly, rtt))
+    }
+
+    /// When the leg in use counts as dead, while there is another one to go to.
+    pub(in crate::engine) fn verdict_at(&self, entry: &Entry, now: Instant) -> Option<Instant> {
+        let to = entry.session.relocations.current.as_ref()?;
+        let verdict_at = to.verdict_at(entry.session.agent.doubted_at()?);
+        (verdict_at > now).then_some(verdict_at)
     }
 
     /// The relay is silent: asks another server, where the peer may be heard.

@@ -1,0 +1,139 @@
+//! Packets that are sent twice for a while: one way is in doubt and another is not proven yet, or a
+//! way is new and what is lost on it now would be missed most.
+//!
+//! **Invariant:** bounded by time and by bytes, since both copies may share one uplink.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use quinn::udp::Transmit;
+
+use super::{Link, PathSocket, Target};
+
+/// Longest time that packets are sent twice: as long as anybody would wait for a move.
+const MAX_TIME: Duration = Duration::from_secs(5);
+
+/// Most bytes sent twice: what a fast transfer sends in a second.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// Where packets go besides, and for how much longer.
+#[derive(Debug, Default)]
+pub(super) struct Twin {
+    target: ArcSwapOption<Target>,
+    /// Milliseconds of the socket's clock; 0: packets are sent once.
+    until: AtomicU64,
+    /// Bytes that still may be.
+    left: AtomicU64,
+}
+
+impl Twin {
+    fn begin(&self, target: Target, until: u64) {
+        self.target.store(Some(Arc::new(target)));
+        self.left.store(MAX_BYTES, Ordering::Relaxed);
+        self.until.store(until, Ordering::Relaxed);
+    }
+
+    fn end(&self) {
+        self.until.store(0, Ordering::Relaxed);
+    }
+
+    fn is_on(&self) -> bool {
+        self.until.load(Ordering::Relaxed) > 0
+    }
+
+    /// Where a copy of so many bytes goes.
+    fn take(&self, now: u64, bytes: usize) -> Option<Target> {
+        if now > self.until.load(Ordering::Relaxed) {
+            self.end();
+            return None;
+        }
+        let bytes = bytes as u64;
+        let left = &self.left;
+        let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+            left.checked_sub(bytes)
+        });
+        if taken.is_err() {
+            self.end();
+        }
+        taken.ok().and(self.target.load().as_deref().copied())
+    }
+}
+
+impl PathSocket {
+    /// Sends each packet of a link there as well, for so long, five seconds at most. What is there
+    /// has to be a relay; the peer's QUIC takes the first copy that comes.
+    pub fn send_twice(&self, link: &Link, there: Target, time: Duration) {
+        let time = time.min(MAX_TIME).as_millis() as u64;
+        link.twin().begin(there, self.clock.now() + time);
+    }
+
+    /// Sends each packet of a link once again, where its target is.
+    pub fn send_once(&self, link: &Link) {
+        link.twin().end();
+    }
+
+    /// Sends the second copy, where there is to be one. It is lost where it can't be sent.
+    pub(super) fn send_copy(&self, link: &Link, transmit: &Transmit<'_>) {
+        if !link.twin().is_on() {
+            return;
+        }
+        let copy = link.twin().take(self.clock.now(), transmit.contents.len());
+        if let Some(Target::Relay {
+            socket,
+            server,
+            session,
+        }) = copy
+            && self.send_framed(socket, server, session, transmit).is_ok()
+        {
+            let bytes = transmit.contents.len() as u64;
+            self.counters.relay_bytes_sent.add(bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gimlet_proto::secret::SessionId;
+    use gimlet_proto::traversal::SocketId;
+
+    fn relay(n: u8) -> Target {
+        Target::Relay {
+            socket: SocketId(0),
+            server: "192.0.2.1:1".parse().unwrap(),
+            session: SessionId([n; 8]),
+        }
+    }
+
+    #[test]
+    fn copies_are_sent_until_the_time_is_over() {
+        let twin = Twin::default();
+        assert!(!twin.is_on());
+        twin.begin(relay(1), 1000);
+        assert_eq!(twin.take(1000, 1200), Some(relay(1)));
+        assert_eq!(twin.take(1001, 1200), None);
+        assert!(!twin.is_on());
+    }
+
+    #[test]
+    fn copies_are_bounded_in_bytes() {
+        let twin = Twin::default();
+        twin.begin(relay(1), 1000);
+        let copies = (0..).take_while(|_| twin.take(1, 60_000).is_some());
+        assert_eq!(copies.count() as u64, MAX_BYTES / 60_000);
+        assert!(!twin.is_on());
+        twin.begin(relay(2), 1000);
+        assert_eq!(twin.take(1, 1200), Some(relay(2)));
+    }
+
+    #[test]
+    fn what_is_ended_is_over() {
+        let twin = Twin::default();
+        twin.begin(relay(1), 1000);
+        twin.end();
+        assert!(!twin.is_on());
+        assert_eq!(twin.take(1, 1200), None);
+    }
+}
