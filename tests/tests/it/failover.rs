@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use gimlet::Connection;
-use gimlet_sim::{LinkConfig, NatConfig};
+use gimlet_sim::NatConfig;
 use gimlet_tests::Peer;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::bench::{Transfer, echo, nat, path_is, payload, receive, strict, transfer};
 use crate::operator::{Operator, connect, relayed, until};
+
+mod far;
 
 /// Both ends of one.
 type Connections = (Connection, Connection);
@@ -156,28 +158,6 @@ async fn pauses(operator: &mut Operator, each: usize) -> Vec<Duration> {
     }
     pauses.sort();
     pauses
-}
-
-#[tokio::test(start_paused = true)]
-async fn far_and_lossy_peers_are_elsewhere_in_time_as_well() {
-    for rtt_ms in [10, 40, 150, 300] {
-        for loss in [0.0, 0.02] {
-            let delay = Duration::from_millis(rtt_ms) / 4;
-            let delay_ms = delay.as_millis() as u64;
-            let mut operator = Operator::new(13, &[delay_ms, delay_ms + 5]);
-            operator.link = LinkConfig {
-                loss,
-                ..LinkConfig::with_delay(delay)
-            };
-            let pauses = pauses(&mut operator, 4).await;
-            let (median, longest) = (pauses[8], pauses[15]);
-            println!("round trip {rtt_ms} ms, loss {loss}: median {median:?}, longest {longest:?}");
-            assert!(median <= FAILOVER, "{median:?}");
-            // At 300 ms (600 over a server) each packet of five that is lost costs a third of a second.
-            let limit = if rtt_ms == 300 && loss > 0.0 { 2 } else { 1 } * FAILOVER;
-            assert!(longest <= limit, "{longest:?}");
-        }
-    }
 }
 
 /// Some 16 KiB every 50 ms for five seconds, over one stream.

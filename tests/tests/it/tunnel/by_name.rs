@@ -6,6 +6,7 @@ use gimlet_server::Config;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 use super::{World, soon, transfer, world_with};
+use crate::operator::until;
 
 /// An operator's own authority.
 struct Authority {
@@ -55,6 +56,27 @@ async fn a_tunnel_to_a_server_with_a_certificate_of_a_trusted_root_carries_every
     let (alice, bob) = tokio::join!(signed_in(), signed_in());
     transfer(&alice, &bob, 1 << 20).await;
     assert_eq!(world.handle.counters().tunnels, 2);
+}
+
+#[tokio::test]
+async fn of_two_servers_known_by_name_the_second_takes_over_when_the_first_dies() {
+    let authority = Authority::new();
+    let (first, second) = tokio::join!(authority.world(), authority.world());
+    let signed_in = async || {
+        let roots = vec![authority.root.clone()];
+        let more = second.address.clone();
+        let endpoint = first.endpoint(|builder| builder.roots(roots).server(more));
+        let endpoint = endpoint.await;
+        until(&endpoint, |servers| servers.iter().all(|one| one.online)).await;
+        endpoint
+    };
+    let (alice, bob) = tokio::join!(signed_in(), signed_in());
+    transfer(&alice, &bob, 1 << 20).await;
+    assert_eq!(first.handle.counters().tunnels, 2);
+    assert_eq!(second.handle.counters().tunnels, 2);
+    drop(first);
+    transfer(&alice, &bob, 1 << 20).await;
+    assert!(second.handle.counters().relayed_bytes > 1 << 20);
 }
 
 #[tokio::test]
