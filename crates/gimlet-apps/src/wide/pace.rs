@@ -13,6 +13,10 @@ const HELD_UP: u32 = 4;
 /// doubles that, and what is lost and repeated doubles it again.
 const ROOM: u64 = 12;
 
+/// Round trip below which one stream is never too narrow: it carries 300 MB/s there. Where that is too
+/// little the processors are what holds it up, and more streams would cost them more.
+const SHORT: Duration = Duration::from_millis(4);
+
 /// Of one sender.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -37,7 +41,8 @@ impl Pace {
         let took = now - self.stretch_began_at;
         self.stretch_began_at = now;
         let stripes = bulk::stripes_for(ROOM * under_way);
-        (took <= HELD_UP * rtt && stripes > 1).then_some(stripes)
+        let is_held_up = rtt > SHORT && took <= HELD_UP * rtt;
+        (is_held_up && stripes > 1).then_some(stripes)
     }
 }
 
@@ -48,9 +53,13 @@ mod tests {
     const RTT: Duration = Duration::from_millis(40);
 
     fn after(took: Duration, under_way: u64) -> Option<u8> {
+        after_round_trips_of(RTT, took, under_way)
+    }
+
+    fn after_round_trips_of(rtt: Duration, took: Duration, under_way: u64) -> Option<u8> {
         let began_at = Instant::now();
         let mut pace = Pace::new(began_at);
-        pace.stretch_ended(began_at + took, RTT, under_way)
+        pace.stretch_ended(began_at + took, rtt, under_way)
     }
 
     #[test]
@@ -61,8 +70,8 @@ mod tests {
 
     #[test]
     fn one_at_the_speed_of_the_window_needs_several_and_not_without_bound() {
-        assert_eq!(after(RTT, 1 << 20), Some(4));
-        assert_eq!(after(3 * RTT, 500_000), Some(2));
+        assert_eq!(after(RTT, 500_000), Some(5));
+        assert_eq!(after(3 * RTT, 300_000), Some(3));
         assert_eq!(after(RTT, 100 << 20), Some(bulk::DEFAULT_STRIPES));
     }
 
@@ -76,6 +85,12 @@ mod tests {
         let now = Instant::now();
         let mut pace = Pace::new(now);
         assert_eq!(pace.stretch_ended(now + 10 * RTT, RTT, 1 << 20), None);
-        assert_eq!(pace.stretch_ended(now + 11 * RTT, RTT, 1 << 20), Some(4));
+        assert_eq!(pace.stretch_ended(now + 11 * RTT, RTT, 500_000), Some(5));
+    }
+
+    #[test]
+    fn a_short_path_needs_no_more_streams() {
+        let quick = Duration::from_millis(2);
+        assert_eq!(after_round_trips_of(quick, quick, 1 << 20), None);
     }
 }
