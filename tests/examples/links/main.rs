@@ -4,7 +4,7 @@
 //! cargo run --release -p gimlet-tests --example links
 //! cargo run --release -p gimlet-tests --example links -- lossy           # rows that have this in them
 //! cargo run --release -p gimlet-tests --example links -- shared Gimlet   # of these, one controller's
-//! cargo run --release -p gimlet-tests --example links -- grid Gimlet     # beside CUBIC on 27 lines
+//! cargo run --release -p gimlet-tests --example links -- grid Gimlet     # beside CUBIC on 33 lines
 //! cargo run --release -p gimlet-tests --example links -- wander Gimlet   # jitter, by kind and seed
 //! ```
 
