@@ -274,6 +274,7 @@ impl AsyncUdpSocket for PathSocket {
         let all = self.sockets.len() + adopted.len();
         for _ in 0..ROUNDS {
             let first = self.turn.fetch_add(1, Ordering::Relaxed);
+            let settled = self.asleep.is_settled();
             let mut idle = 0;
             for turn in 0..all {
                 let index = (first + turn) % all;
@@ -299,6 +300,9 @@ impl AsyncUdpSocket for PathSocket {
                 }
             }
             if idle == all {
+                if settled {
+                    self.asleep.emptied();
+                }
                 return Poll::Pending;
             }
         }
