@@ -145,7 +145,8 @@ async fn widened(sites: &Sites) -> (TcpStream, TcpStream) {
         let mut got = vec![1; LENGTH];
         let reading = user.read_exact(&mut got);
         let (written, read) = tokio::join!(service.write_all(&[7; LENGTH]), reading);
-        (written.unwrap(), read.unwrap());
+        written.unwrap();
+        read.unwrap();
         assert!(got.iter().all(|byte| *byte == 7));
         if began_at.elapsed() < narrow {
             return (service, user);
