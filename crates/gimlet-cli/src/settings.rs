@@ -163,7 +163,6 @@ impl Settings {
             socks: self.file.socks.clone(),
         }
     }
-
 }
 
 fn usage(error: anyhow::Error) -> Failure {

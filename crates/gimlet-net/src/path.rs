@@ -44,9 +44,9 @@ mod receive;
 mod report;
 mod send;
 mod table;
-mod twin;
 #[cfg(test)]
 mod tests;
+mod twin;
 
 pub use counters::{Counters, CountersSnapshot};
 pub use extra::writable;

@@ -197,7 +197,6 @@ impl Server {
             error = running.failed() => Err(error),
         }
     }
-
 }
 
 impl std::fmt::Debug for Server {

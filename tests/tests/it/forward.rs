@@ -74,10 +74,7 @@ impl Sites {
         let (exposed, identity) = (Arc::new(exposed), Identity::generate());
         let mut world = World::new(seed);
         let server = world.server(rtt_40ms(), config);
-        let (host, user) = (
-            world.site(&[host.0], host.1),
-            world.site(&[user.0], user.1),
-        );
+        let (host, user) = (world.site(&[host.0], host.1), world.site(&[user.0], user.1));
         let host = serve(&world, host, &server.address, &identity, &exposed).await;
         let user = world.peer(user, &server.address, |b| b.alpns(vec![])).await;
         let link = Link::new(user.endpoint.clone(), host.endpoint.peer_id());

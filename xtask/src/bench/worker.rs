@@ -30,8 +30,8 @@ use flood::Flood;
 use forwarder::Forwarder;
 use lanes::Lanes;
 use peer::Sender;
-use throng::Throng;
 pub(super) use plain::bind;
+use throng::Throng;
 pub(super) use throng::monotonic_s;
 
 /// Seeds of the two identities: both sides know whom to expect without being told.

@@ -72,7 +72,10 @@ fn a_full_message_and_its_header_fill_whole_records() {
     assert_eq!(batch.packets(), fitting + 1);
     let mut frame = batch.seal(Some(KEY));
     let full = frame.sections_mut();
-    assert!(full.map(|section| section.len()).eq([BEFORE + SECTION + AFTER; 4]));
+    assert!(
+        full.map(|section| section.len())
+            .eq([BEFORE + SECTION + AFTER; 4])
+    );
     let bytes = frame.plain();
     assert_eq!(bytes.len(), 4 * SECTION);
     let (read, _) = read(Role::Server, &bytes, 16 * 1024).unwrap();

@@ -52,8 +52,10 @@ fn a_silent_leg_is_left_when_it_is_dead_or_the_peer_has_left_it() {
 fn who_hears_the_peer_over_the_new_leg_needs_no_word_of_it() {
     let now = Instant::now();
     let to = moving(bound(1, now), Why::Silence, now);
-    let mut relocations = Relocations::default();
-    relocations.current = Some(to);
+    let mut relocations = Relocations {
+        current: Some(to),
+        ..Default::default()
+    };
     relocations.heard_over(SessionId([1; 8]));
     assert!(relocations.current.is_some_and(|to| to.is_ready(false)));
 }
@@ -97,8 +99,10 @@ fn nudges_are_a_quarter_of_a_round_trip_apart_and_few() {
 #[test]
 fn packets_go_both_ways_when_one_is_in_doubt_or_the_peer_sends_over_the_other() {
     let now = Instant::now();
-    let mut relocations = Relocations::default();
-    relocations.current = Some(moving(bound(1, now), Why::Asked, now));
+    let mut relocations = Relocations {
+        current: Some(moving(bound(1, now), Why::Asked, now)),
+        ..Default::default()
+    };
     let both = |relocations: &Relocations, doubted| {
         let to = relocations.current.as_ref();
         to.is_some_and(|to| to.is_for_both(doubted, Some(now)))
