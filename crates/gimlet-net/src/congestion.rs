@@ -187,9 +187,12 @@ impl Controller for Restarting {
     }
 
     fn window(&self) -> u64 {
+        // quinn sends nothing that is acknowledged, nor the end of a connection, before a whole packet fits;
+        // the longest ones are longer than an initial window.
+        let least = 2 * u64::from(self.mtu);
         let window = match self.factory.epoch.current() == self.seen {
-            true => self.controller.window() + self.stale,
-            false => self.controller.initial_window() + self.in_flight,
+            true => self.controller.window().max(least) + self.stale,
+            false => self.controller.initial_window().max(least) + self.in_flight,
         };
         match self.factory.epoch.urgent() == self.urgent {
             true => window,
@@ -297,6 +300,17 @@ mod tests {
         assert!(t.controller.window() >= (full + 1) * PACKET);
         t.send(1);
         assert_eq!(t.controller.window(), window);
+    }
+
+    #[test]
+    fn a_path_change_leaves_room_for_a_packet_however_long_packets_are() {
+        let mut t = Bench::new();
+        let long = u16::MAX - 47;
+        t.controller.on_mtu_update(long);
+        t.epoch.advance();
+        assert!(t.controller.window() > u64::from(long));
+        t.send(1);
+        assert!(t.controller.window() > u64::from(long) + PACKET);
     }
 
     impl Bench {
