@@ -62,12 +62,26 @@ impl PathEpoch {
 pub struct RestartingFactory {
     inner: Arc<dyn ControllerFactory + Send + Sync>,
     epoch: Arc<PathEpoch>,
+    /// Bytes of the datagram that probes the path.
+    probe: u16,
 }
 
 impl RestartingFactory {
     /// Restarts controllers of `inner` whenever `epoch` advances.
     pub fn new(inner: Arc<dyn ControllerFactory + Send + Sync>, epoch: Arc<PathEpoch>) -> Self {
-        Self { inner, epoch }
+        let probe = 0;
+        Self {
+            inner,
+            epoch,
+            probe,
+        }
+    }
+
+    /// Leaves room beside a probe of so many bytes until one of them has got through: it may be longer than a
+    /// first window, and would keep everything else back until it is acknowledged. Default: none.
+    pub fn with_probe(mut self, bytes: u16) -> Self {
+        self.probe = bytes;
+        self
     }
 }
 
@@ -194,6 +208,10 @@ impl Controller for Restarting {
             true => self.controller.window().max(least) + self.stale,
             false => self.controller.initial_window().max(least) + self.in_flight,
         };
+        let window = match self.mtu < self.factory.probe {
+            true => window + u64::from(self.factory.probe),
+            false => window,
+        };
         match self.factory.epoch.urgent() == self.urgent {
             true => window,
             // One packet and the beginning of another: quinn rounds to whole ones.
@@ -311,6 +329,18 @@ mod tests {
         assert!(t.controller.window() > u64::from(long));
         t.send(1);
         assert!(t.controller.window() > u64::from(long) + PACKET);
+    }
+
+    #[test]
+    fn a_probe_leaves_room_beside_it_until_one_has_got_through() {
+        let inner = Arc::new(CubicConfig::default());
+        let plain = RestartingFactory::new(inner.clone(), PathEpoch::new());
+        let first = Arc::new(plain).build(Instant::now(), 1200).window();
+        let factory = RestartingFactory::new(inner, PathEpoch::new()).with_probe(60_000);
+        let mut controller = Arc::new(factory).build(Instant::now(), 1200);
+        assert_eq!(controller.window(), first + 60_000);
+        controller.on_mtu_update(60_000);
+        assert_eq!(controller.window(), first.max(2 * 60_000));
     }
 
     impl Bench {

@@ -89,7 +89,7 @@ pub fn connection_ids(reset_key: &[u8; 32]) -> HashedConnectionIdGenerator {
 pub fn peer_transport(epoch: Arc<PathEpoch>) -> TransportConfig {
     let mut mtu = MtuDiscoveryConfig::default();
     mtu.upper_bound(MAX_PEER_MTU);
-    peer_transport_with(mtu, epoch)
+    peer_transport_with(mtu, 0, epoch)
 }
 
 /// Settings of a connection whose datagrams may be as long as `datagram`, which its path is said to carry.
@@ -99,11 +99,15 @@ pub fn large_peer_transport(epoch: Arc<PathEpoch>, datagram: u16) -> TransportCo
     let mut mtu = MtuDiscoveryConfig::default();
     mtu.upper_bound(datagram)
         .minimum_change(datagram.saturating_sub(INITIAL_MTU));
-    peer_transport_with(mtu, epoch)
+    peer_transport_with(mtu, datagram, epoch)
 }
 
-fn peer_transport_with(mtu: MtuDiscoveryConfig, epoch: Arc<PathEpoch>) -> TransportConfig {
-    let discerning = Arc::new(DiscerningConfig);
+fn peer_transport_with(
+    mtu: MtuDiscoveryConfig,
+    probe: u16,
+    epoch: Arc<PathEpoch>,
+) -> TransportConfig {
+    let controllers = RestartingFactory::new(Arc::new(DiscerningConfig), epoch).with_probe(probe);
     let mut config = TransportConfig::default();
     config
         .mtu_discovery_config(Some(mtu))
@@ -120,7 +124,7 @@ fn peer_transport_with(mtu: MtuDiscoveryConfig, epoch: Arc<PathEpoch>) -> Transp
         .send_window(MAX_WINDOW.into())
         .packet_threshold(PACKET_THRESHOLD)
         .time_threshold(TIME_THRESHOLD)
-        .congestion_controller_factory(Arc::new(RestartingFactory::new(discerning, epoch)));
+        .congestion_controller_factory(Arc::new(controllers));
     config
 }
 
