@@ -20,11 +20,8 @@ use crate::session::Found;
 use line::{Row, line};
 use rate::Rate;
 
-/// Gap between two looks at how far a transfer is.
+/// Gap between two looks at how far a transfer is, and between two lines of progress for programs.
 const TICK: Duration = Duration::from_millis(250);
-
-/// Ticks to a line of progress for programs: a second.
-const TOLD_EVERY: u32 = 4;
 
 /// Files above which people are told of them together, not one by one.
 const MANY: u32 = 20;
@@ -147,18 +144,16 @@ impl Board {
     ) -> io::Error {
         let peer = found.peer.to_string();
         let mut ticks = interval(TICK);
-        let mut ticked = 0;
         loop {
             let told = tokio::select! {
                 Some(event) = reports.next() => {
                     self.event(&peer, reports.progress().total_files, event)
                 }
                 _ = ticks.tick() => {
-                    ticked += 1;
                     let path = describe::path_kind(connection.path().kind);
                     let far = reports.progress();
                     let rate = self.tick(id, far, path);
-                    match ticked % TOLD_EVERY == 0 && far.total > 0 && self.output.is_json() {
+                    match far.total > 0 && self.output.is_json() {
                         true => self.news(&News::progress(&peer, far, rate, path)),
                         false => Ok(()),
                     }
