@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn each_silence_is_missed_once() {
-        let mut beat = after("xxxxxxxx...");
+        let mut beat = after("xxxxxxxx..");
         assert!(beat.is_missed());
         assert!(!beat.is_missed());
         beat.tick(Some(Instant::now() + 20 * TICK));
