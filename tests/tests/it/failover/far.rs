@@ -27,13 +27,7 @@ fn operator(seed: u64, rtt: Duration, loss: f64) -> Operator {
 async fn far_and_lossy_peers_are_elsewhere_in_time_as_well() {
     for rtt_ms in [10, 40, 150, 300] {
         for loss in [0.0, 0.02] {
-            let delay = Duration::from_millis(rtt_ms) / 4;
-            let delay_ms = delay.as_millis() as u64;
-            let mut operator = Operator::new(13, &[delay_ms, delay_ms + 5]);
-            operator.link = LinkConfig {
-                loss,
-                ..LinkConfig::with_delay(delay)
-            };
+            let mut operator = operator(13, Duration::from_millis(rtt_ms), loss);
             let pauses = pauses(&mut operator, 4).await;
             let (median, longest) = (pauses[8], pauses[15]);
             println!("round trip {rtt_ms} ms, loss {loss}: median {median:?}, longest {longest:?}");
