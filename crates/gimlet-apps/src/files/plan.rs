@@ -80,15 +80,17 @@ impl Plan {
         reporter: &Reporter,
     ) -> Result<Self, ReceiveError> {
         let path: &Path = &options.target;
+        // What people know is what was offered, not where it is kept meanwhile.
+        let offered = path.join(manifest.path(0));
         let disk = |source| ReceiveError::Disk {
-            path: path.to_owned(),
+            path: offered.clone(),
             source,
         };
         std::fs::create_dir_all(path).map_err(disk)?;
         let mut target = Tree::new(Folder::open(path).map_err(disk)?);
         let roots = roots::find(&manifest, &mut target, options)?;
         let resumes = Stage::exists(target.top(), peer, &manifest);
-        let (stage, journal) = Stage::open(path, target.top(), peer, &manifest)?;
+        let (stage, journal) = Stage::open(path, target.top(), peer, &manifest, &disk)?;
         let (journal, known) = Journal::load(journal).map_err(disk)?;
         let mut plan = Self {
             states: Vec::with_capacity(manifest.len() as usize),

@@ -36,19 +36,16 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Opens the stage, and makes it where there is none; with it, the journal's file.
+    /// Opens the stage, and makes it where there is none; with it, the journal's file. Failures are told
+    /// by `disk`.
     pub(super) fn open(
         path: &Path,
         target: &Folder,
         peer: PeerId,
         manifest: &Manifest,
+        disk: &impl Fn(io::Error) -> ReceiveError,
     ) -> Result<(Self, File), ReceiveError> {
         let key = key(peer, manifest);
-        let at = path.join(STAGE).join(&key);
-        let disk = |source| ReceiveError::Disk {
-            path: at.clone(),
-            source,
-        };
         let give_up_at = Instant::now() + LOCK_TIMEOUT;
         loop {
             let (holder, home) = make(target, &key).map_err(disk)?;
