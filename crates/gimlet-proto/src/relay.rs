@@ -236,34 +236,37 @@ impl Relay {
 
     fn judge(&mut self, source: SocketAddr, frame: &Frame, run: &Run, now: Instant) -> Verdict {
         let id = frame.session;
+        let binds = match frame.kind {
+            FrameKind::Data => false,
+            FrameKind::Bind => true,
+            // First of all: answered, two servers could be set to answer each other for ever.
+            FrameKind::Bound | FrameKind::Unknown => {
+                return Verdict::Do(Action::Dropped(Dropped::NotForServers));
+            }
+        };
         let Some(session) = self.sessions.get_mut(&id) else {
             return match self.controls.at(source) {
                 Some(_) => Verdict::Early { session: id },
                 None => Verdict::Stray { session: id },
             };
         };
-        match frame.kind {
-            FrameKind::Data => match self.carry(source, id, run, now) {
+        if !binds {
+            return match self.carry(source, id, run, now) {
                 Some(action) => Verdict::Do(action),
                 None => self.early_or_stray(source, id),
-            },
-            FrameKind::Bind => {
-                let heard_at = self.clock.nanos(now);
-                match session.bind(id, source, frame.payload, heard_at) {
-                    Ok(counter) => {
-                        self.updates.extend(route(id, session));
-                        let answer = Answer::Bound(frame::encode_bound(id, counter));
-                        // The sender's data may have overtaken its bind frame.
-                        self.release(id, now);
-                        Verdict::Do(Action::Answer(answer))
-                    }
-                    Err(BindError::Stale) => Verdict::Do(Action::Dropped(Dropped::StaleBind)),
-                    Err(BindError::Mac) => self.early_or_stray(source, id),
-                }
+            };
+        }
+        let heard_at = self.clock.nanos(now);
+        match session.bind(id, source, frame.payload, heard_at) {
+            Ok(counter) => {
+                self.updates.extend(route(id, session));
+                let answer = Answer::Bound(frame::encode_bound(id, counter));
+                // The sender's data may have overtaken its bind frame.
+                self.release(id, now);
+                Verdict::Do(Action::Answer(answer))
             }
-            FrameKind::Bound | FrameKind::Unknown => {
-                Verdict::Do(Action::Dropped(Dropped::NotForServers))
-            }
+            Err(BindError::Stale) => Verdict::Do(Action::Dropped(Dropped::StaleBind)),
+            Err(BindError::Mac) => self.early_or_stray(source, id),
         }
     }
 

@@ -257,8 +257,16 @@ fn a_reconnect_through_the_same_socket_outlives_the_connection_before() {
 fn frames_that_only_servers_send_are_dropped() {
     let mut t = Bench::open();
     for kind in [FrameKind::Bound, FrameKind::Unknown] {
-        let dropped = t.frame(addr(1), &header(kind, SESSION));
-        assert_eq!(dropped, Action::Dropped(Dropped::NotForServers));
+        // Of a session that is known as of one that is not, from whomever: an answer to another server
+        // would be answered in turn.
+        for (from, session) in [
+            (1, SESSION),
+            (1, SessionId([9; 8])),
+            (99, SessionId([9; 8])),
+        ] {
+            let dropped = t.frame(addr(from), &header(kind, session));
+            assert_eq!(dropped, Action::Dropped(Dropped::NotForServers));
+        }
     }
 }
 
