@@ -10,6 +10,7 @@
 mod codes;
 mod datagrams;
 mod messages;
+mod page;
 mod properties;
 mod stats;
 
