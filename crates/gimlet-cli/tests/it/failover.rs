@@ -14,7 +14,8 @@ use crate::support::Server;
 /// Endpoints that dial, and as many that accept; each two have a session.
 const EACH: usize = 10;
 
-/// Bytes of one transfer, in chunks of a fixed rhythm: all of them are under way at the kill.
+/// Bytes of one transfer, in chunks of a fixed rhythm. The last is not sent before the kill, so all of
+/// them are under way then, also the one that a busy machine let run ahead.
 const CHUNK: usize = 16 << 10;
 const CHUNKS: usize = 64;
 const RHYTHM: Duration = Duration::from_millis(60);
@@ -63,11 +64,18 @@ fn payload(nth: usize) -> Vec<u8> {
     bytes
 }
 
-async fn send(connection: Connection, bytes: Vec<u8>) {
+async fn send(
+    connection: Connection,
+    bytes: Vec<u8>,
+    mut killed_at: watch::Receiver<Option<Instant>>,
+) {
     let mut stream = connection.open_uni().await.unwrap();
     let mut rhythm = tokio::time::interval(RHYTHM);
-    for chunk in bytes.chunks(CHUNK) {
+    for (nth, chunk) in bytes.chunks(CHUNK).enumerate() {
         rhythm.tick().await;
+        if nth == CHUNKS - 1 {
+            killed_at.wait_for(Option::is_some).await.unwrap();
+        }
         stream.write_all(chunk).await.unwrap();
     }
     stream.finish().unwrap();
@@ -128,7 +136,7 @@ async fn a_hundred_relayed_transfers_survive_kill_9_of_their_server() {
         };
         let bytes = payload(nth);
         let expected = blake3::hash(&bytes);
-        senders.spawn(send(from, bytes));
+        senders.spawn(send(from, bytes, killed_at.clone()));
         let (count, killed_at) = (count.clone(), killed_at.clone());
         receivers.spawn(async move {
             let seen = receive(to, count, killed_at).await;
@@ -145,11 +153,6 @@ async fn a_hundred_relayed_transfers_survive_kill_9_of_their_server() {
         assert!(Instant::now() < deadline, "no half of it comes");
         rhythm.tick().await;
     }
-    assert_eq!(
-        receivers.try_join_next().map(drop_result),
-        None,
-        "all are under way"
-    );
     first.process.kill();
     kill.send_replace(Some(Instant::now()));
     let ends = tokio::time::timeout(DEADLINE, receivers.join_all());
@@ -163,9 +166,4 @@ async fn a_hundred_relayed_transfers_survive_kill_9_of_their_server() {
     );
     senders.join_all().await;
     assert!(pairs.iter().all(|(dialled, _)| !dialled.path().is_direct()));
-}
-
-fn drop_result<T>(result: Result<T, tokio::task::JoinError>) {
-    // A panic of a transfer is the test's.
-    result.unwrap();
 }

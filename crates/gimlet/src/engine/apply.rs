@@ -82,6 +82,11 @@ impl Engine {
         if session.leg.is_gone() && session.introduction == Introduction::Agreed {
             session.lost_introduction(now);
         }
+        let waits = matches!(session.introduction, Introduction::Wanted { .. });
+        if session.role == Role::Controlled && waits && session.leg.is_up() && place.is_some() {
+            // The server knows it after all, and the dialer has nothing to ask for.
+            session.introduction = Introduction::Agreed;
+        }
         if session.leg.is_silent() {
             let home = session.home;
             self.doubt_server(home, now);

@@ -6,6 +6,9 @@
 //!    ╰──────────── unknown ───────────╯
 //! ```
 //!
+//! A server may be bound at before it has heard of the session: what says so takes another way, on which
+//! it can be lost and repeated. So one that never took a bind is believed late that it knows nothing.
+//!
 //! A machine without I/O, driven like the others.
 
 use std::time::{Duration, Instant};
@@ -29,6 +32,10 @@ const REFRESH_RETRY: Duration = Duration::from_millis(250);
 /// Binds in a row without an answer after which the relay counts as down.
 const MISSES: u32 = 3;
 
+/// The same before the first answer: nine seconds, about as long as a server waits for an introduction
+/// to be accepted.
+const UNHEARD: u32 = 10;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// Not bound; a bind may be on its way.
@@ -48,6 +55,8 @@ pub(super) struct Leg {
     /// The first bind since our address may have changed: an answer to this or a later one proves that
     /// the server knows the one we have now. On a far server some more are sent before it comes.
     asked_from: u64,
+    /// Whether the server has heard of the session.
+    is_known: bool,
     /// Gap between binds while all is well: keeps the server's session and the NAT's mapping alive.
     refresh: Duration,
     /// Longest gap between repeats.
@@ -68,6 +77,7 @@ impl Leg {
             secret,
             counter: 0,
             asked_from: 1,
+            is_known: false,
             refresh,
             longest_retry: MAX_RETRY,
             state: State::Binding {
@@ -117,6 +127,7 @@ impl Leg {
     pub(super) fn handle_bound(&mut self, session: SessionId, counter: u64, now: Instant) {
         if session == self.session && (self.asked_from..=self.counter).contains(&counter) {
             self.asked_from = self.counter + 1;
+            self.is_known = true;
             self.state = State::Up {
                 missed: 0,
                 repeat_at: now + self.refresh,
@@ -130,6 +141,7 @@ impl Leg {
         if session != self.session {
             return;
         }
+        let believed_after = if self.is_known { MISSES } else { UNHEARD };
         match self.state {
             State::Up { .. } => {
                 self.state = State::Binding {
@@ -137,13 +149,14 @@ impl Leg {
                     repeat_at: now,
                 }
             }
-            State::Binding { attempt, .. } if attempt > MISSES => self.state = State::Gone,
+            State::Binding { attempt, .. } if attempt > believed_after => self.state = State::Gone,
             State::Binding { .. } | State::Gone => (),
         }
     }
 
-    /// The server has ended the session, or we have lost the server.
+    /// The server has ended the session: no late answer changes that.
     pub(super) fn handle_gone(&mut self) {
+        self.asked_from = self.counter + 1;
         self.state = State::Gone;
     }
 
@@ -151,6 +164,8 @@ impl Leg {
     pub(super) fn rebind(&mut self, now: Instant) {
         if self.state != State::Gone {
             self.asked_from = self.counter + 1;
+            // It had its time.
+            self.is_known = true;
             self.state = State::Binding {
                 attempt: 0,
                 repeat_at: now,

@@ -71,13 +71,22 @@ async fn pauses_by_seed(seeds: std::ops::Range<u64>, from_dialer: bool) -> Vec<D
     pauses
 }
 
+/// Others can be played again: `FAILOVER_SEEDS=21..22`.
+fn seeds(ordinary: std::ops::Range<u64>) -> std::ops::Range<u64> {
+    let Ok(said) = std::env::var("FAILOVER_SEEDS") else {
+        return ordinary;
+    };
+    let (first, end) = said.split_once("..").expect("a range");
+    first.parse().expect("a seed")..end.parse().expect("a seed")
+}
+
 /// A hundred seeds. What is lost with one is not the same in two runs, since keys are drawn anew; where
 /// several packets are lost that all waits for, less than once in a hundred, it takes longer.
 async fn hardly_anybody_waits_longer(from_dialer: bool) {
-    let pauses = pauses_by_seed(0..100, from_dialer).await;
+    let pauses = pauses_by_seed(seeds(0..100), from_dialer).await;
     let (median, longest) = (pauses[pauses.len() / 2], pauses[pauses.len() - 1]);
     println!("from the dialer {from_dialer}: median {median:?}, longest {longest:?}");
-    assert!(pauses[pauses.len() - 4] <= FAILOVER, "{pauses:?}");
+    assert!(pauses[pauses.len().saturating_sub(4)] <= FAILOVER, "{pauses:?}");
     assert!(longest <= FAILOVER * 3 / 2, "{longest:?}");
 }
 

@@ -86,15 +86,30 @@ fn a_forged_unknown_only_makes_it_bind_again() {
 #[test]
 fn a_server_that_keeps_saying_unknown_is_believed() {
     let mut t = Bench::new();
-    for _ in 0..=MISSES + 1 {
-        if t.leg.is_gone() {
-            break;
-        }
-        t.next();
-        t.leg.handle_unknown(SESSION, t.now);
-    }
-    assert!(t.leg.is_gone());
+    t.next();
+    t.leg.handle_bound(SESSION, 1, t.now);
+    assert_eq!(t.unknown_until_gone(), MISSES);
     assert_eq!(t.leg.poll_timeout(), None);
+}
+
+#[test]
+fn a_server_that_has_not_heard_of_the_session_yet_has_seconds() {
+    let mut t = Bench::new();
+    assert_eq!(t.unknown_until_gone(), UNHEARD + 1);
+    assert!((8_000..10_000).contains(&t.elapsed()), "{}", t.elapsed());
+}
+
+#[test]
+fn a_session_that_its_server_knows_after_all_is_not_gone_unless_it_was_ended() {
+    for ended in [false, true] {
+        let mut t = Bench::new();
+        let binds = t.unknown_until_gone();
+        if ended {
+            t.leg.handle_gone();
+        }
+        t.leg.handle_bound(SESSION, binds.into(), t.now);
+        assert_eq!(t.leg.is_up(), !ended);
+    }
 }
 
 struct Bench {
@@ -123,6 +138,18 @@ impl Bench {
                 return (self.elapsed(), counter.expect("a valid bind"));
             }
         }
+    }
+
+    /// Lets the server say, after each bind, that it knows nothing; how many it takes.
+    fn unknown_until_gone(&mut self) -> u32 {
+        let mut binds = 0;
+        self.leg.handle_unknown(SESSION, self.now);
+        while !self.leg.is_gone() {
+            self.next();
+            binds += 1;
+            self.leg.handle_unknown(SESSION, self.now);
+        }
+        binds
     }
 
     fn elapsed(&self) -> u128 {
