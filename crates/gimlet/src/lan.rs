@@ -3,9 +3,11 @@
 //! A QUIC endpoint of its own beside the path socket, on its own port. There are no paths to choose from
 //! and nothing is relayed; packets go to an address that was found on this network and stay there.
 //!
-//! Nobody has introduced whoever comes, so what a stranger can make us do is bounded by
-//! [`MAX_HANDSHAKES`], by a Retry where there are several, and by TLS, which shows the key that
-//! the policy judges. Addresses outside this network are not answered at all.
+//! | part | what |
+//! | --- | --- |
+//! | `nearby` | who was found, and where |
+//! | `dial` | dialling a peer there |
+//! | `answer` | answering whoever knocks |
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
