@@ -30,6 +30,8 @@ use tokio::sync::mpsc;
 
 use crate::bench::{echo, strict};
 
+mod forgets;
+
 const SECRET: &[u8] = b"attack at dawn, and tell nobody";
 
 #[tokio::test(start_paused = true)]

@@ -34,7 +34,7 @@ const MISSES: u32 = 3;
 
 /// The same before the first answer: nine seconds, about as long as a server waits for an introduction
 /// to be accepted.
-const UNHEARD: u32 = 10;
+const UNHEARD: u32 = 8;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {

@@ -10,7 +10,8 @@
 //!
 //! Where a leg is silent, packets go over both until one has proven to be the better: nobody waits for
 //! a verdict, and a server that is only slow is not left. A verdict, or the peer who is heard over the
-//! new leg, ends that.
+//! new leg, ends that. A silence that goes on may be of one leg alone, while its server is well: then the
+//! session moves to a new leg there.
 //!
 //! **Invariants:** one relocation at a time, and one leg that was left. What answers is not given up
 //! before the other does: a dialer that changes its mind before it has moved disturbs nobody.
@@ -54,6 +55,10 @@ const NUDGE_GAP: (Duration, Duration) = (Duration::from_millis(50), Duration::fr
 /// First and longest pause before another server is asked again: a network that is silent altogether
 /// makes no storm.
 const LOOKS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// Doubt after which a new leg at the same server may be what is missing. What is wrong with a way or a
+/// peer shows, or is over, sooner.
+const AT_HOME: Duration = Duration::from_secs(2);
 
 /// A relay that was well for so long has a clean slate.
 const FORGIVEN: Duration = Duration::from_secs(20);
@@ -234,6 +239,16 @@ impl Relocations {
         let silence = rtt.map_or(SILENCE, |rtt| SILENCE.max(in_time(rtt)));
         let from = self.look_from.unwrap_or(doubted_at);
         from.max(doubted_at).max(silent_since + silence)
+    }
+
+    /// Whether the server that is silent since `doubted_at` may be asked as well.
+    pub(super) fn may_ask_at_home(&self, doubted_at: Instant, now: Instant) -> bool {
+        doubted_at + AT_HOME <= now
+    }
+
+    /// Whether it is asked rather than another one: every second time.
+    pub(super) fn is_turn_of_home(&self) -> bool {
+        self.looks % 2 == 1
     }
 
     /// Another server is asked now.

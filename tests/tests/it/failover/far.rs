@@ -86,7 +86,10 @@ async fn hardly_anybody_waits_longer(from_dialer: bool) {
     let pauses = pauses_by_seed(seeds(0..100), from_dialer).await;
     let (median, longest) = (pauses[pauses.len() / 2], pauses[pauses.len() - 1]);
     println!("from the dialer {from_dialer}: median {median:?}, longest {longest:?}");
-    assert!(pauses[pauses.len().saturating_sub(4)] <= FAILOVER, "{pauses:?}");
+    assert!(
+        pauses[pauses.len().saturating_sub(4)] <= FAILOVER,
+        "{pauses:?}"
+    );
     assert!(longest <= FAILOVER * 3 / 2, "{longest:?}");
 }
 

@@ -36,7 +36,7 @@ impl Engine {
         self.send_introduce(addr, to, id, secret);
     }
 
-    /// The peer asks us to follow to another server, and the leg we have is up.
+    /// The peer asks us to follow to another leg, mostly at another server, and the one we have is up.
     pub(in crate::engine) fn follow(
         &mut self,
         addr: VirtualAddr,
@@ -49,7 +49,7 @@ impl Engine {
         };
         let session = &entry.session;
         let up = session.introduction == Stage::Agreed && session.leg.is_up();
-        if !up || session.home.is_none() || session.home == Some(to) {
+        if !up || session.home.is_none() || session.id() == id {
             return false;
         }
         let rtt = session.agent.rtt(Route::Relay);

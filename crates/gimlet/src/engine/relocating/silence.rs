@@ -1,4 +1,5 @@
-//! The relay says nothing: another server is asked, where the peer may be heard.
+//! The relay says nothing: another server is asked, where the peer may be heard; and later the same
+//! server, should it be the peer's leg that is lost, or ours.
 
 use std::time::Instant;
 
@@ -55,9 +56,20 @@ impl Engine {
             return session.relocations.looked(now);
         }
         let others = elsewhere(session.home, &session.absent);
-        match self.servers.whom_to_ask(None, &others) {
+        let whom = self.servers.whom_to_ask(None, &others);
+        let doubted_at = session.agent.doubted_at();
+        let relocations = &session.relocations;
+        let at_home = session.home.filter(|home| {
+            let due = doubted_at.is_some_and(|at| relocations.may_ask_at_home(at, now));
+            due && !session.absent.contains(home) && self.servers.place(*home).is_some()
+        });
+        let whom = match whom {
+            Whom::At(_) | Whom::SignIn(_) if !relocations.is_turn_of_home() => whom,
+            whom => at_home.map_or(whom, Whom::At),
+        };
+        match whom {
             Whom::At(to) if has_room => {
-                tracing::debug!(%to, "the relay is silent; asking another server");
+                tracing::debug!(%to, "the relay is silent; asking for another leg");
                 self.ask_to_move(addr, to, Why::Silence, now);
             }
             Whom::At(_) => session.relocations.look_again(now + TURN),
