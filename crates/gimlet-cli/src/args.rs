@@ -218,8 +218,8 @@ pub(crate) struct UpArgs {
     /// Also serve ping, bench and echo streams
     #[arg(long)]
     pub(crate) echo: bool,
-    /// Also be a way out, as [socks] of the configuration says or to the internet alone; what [expose]
-    /// names is served anyway
+    /// Also be a way out, to the internet alone; what [expose] and [socks] of the configuration say is
+    /// served anyway
     #[arg(long)]
     pub(crate) socks: bool,
 }

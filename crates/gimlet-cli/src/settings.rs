@@ -108,7 +108,7 @@ impl Settings {
         let lan = match (flags.lan, variable(env, "GIMLET_LAN")) {
             (true, _) => true,
             (false, Some(text)) => switch(&text).context("in GIMLET_LAN")?,
-            (false, None) => false,
+            (false, None) => file.lan.unwrap_or(false),
         };
         let proxy = match (&flags.proxy, variable(env, "GIMLET_PROXY")) {
             (Some(proxy), _) => Some(proxy.clone()),

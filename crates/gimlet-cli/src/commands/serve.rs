@@ -89,6 +89,7 @@ fn config(settings: ServeSettings) -> Config {
         Entry::Open => Access::Open,
         Entry::Token(token) => Access::Tokens(vec![token]),
         Entry::OwnToken => Access::OwnToken,
+        Entry::Keys(keys) => Access::Keys(keys),
     };
     config.with_limits(settings.limits)
 }

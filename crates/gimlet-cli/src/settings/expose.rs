@@ -1,14 +1,4 @@
-//! What is exposed, in the configuration file.
-//!
-//! ```toml
-//! [expose.web]
-//! to = "127.0.0.1:50302"        # or unix:/path, or udp:ADDR:PORT
-//! allow = ["..."]               # peers; without any, everyone who may connect
-//!
-//! [socks]                       # a way out, as with --socks
-//! rules = ["public", "10.0.0.0/8:443"]
-//! allow = ["..."]
-//! ```
+//! What is exposed, in the configuration file: `[expose.NAME]` and `[socks]`.
 
 use std::collections::BTreeMap;
 

@@ -1,31 +1,10 @@
-//! The configuration file: TOML, every key optional, an unknown key is an error.
-//!
-//! ```toml
-//! server = ["gimlet://192.0.2.1:13000?key=...&token=..."]
-//! identity = "/home/alice/.config/gimlet/identity.key"
-//! name = "alice"
-//! relay_only = false
-//! report = true                 # tell the server what comes of attempts
-//! port_mapping = true           # ask the router for a port that leads here
-//! proxy = "http://proxy:3128"   # to the server, where UDP is blocked
-//! accept = "known"              # all, known or ask
-//! known_peers = ["..."]         # peer ids
-//!
-//! [serve]
-//! listen = "[::]:13000"
-//! listen_alt = "192.0.2.2"      # a second address, for STUN
-//! listen_tls = "[::]:443"       # TCP, or "off"
-//! state = "/var/lib/gimlet"
-//! token = "..."                 # or: open = true
-//! advertise = "relay.example.org"
-//! cert = "/etc/gimlet/chain.pem"
-//! cert_key = "/etc/gimlet/key.pem"
-//! ```
+//! The configuration file: TOML, every key optional, an unknown key is an error. `docs/configuration.md` has
+//! all of them, and a test holds it to that.
 //!
 //! What the server limits is in `[serve.limits]`, see [`LimitsFile`]; what `expose` offers in `[expose]` and
 //! `[socks]`, see [`ExposeFile`](super::ExposeFile).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -38,6 +17,7 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 
 use super::expose::{ServiceFile, SocksFile, services};
 use super::limits::LimitsFile;
+use super::serve::Entry;
 use crate::args::{self, Accept};
 
 /// What the file says.
@@ -52,6 +32,7 @@ pub(crate) struct File {
     pub(super) relay_only: Option<bool>,
     pub(super) report: Option<bool>,
     pub(super) port_mapping: Option<bool>,
+    pub(super) lan: Option<bool>,
     #[serde(deserialize_with = "text")]
     pub(super) proxy: Option<Proxy>,
     pub(super) accept: Option<Accept>,
@@ -75,11 +56,25 @@ pub(super) struct ServeFile {
     pub(super) state: Option<PathBuf>,
     pub(super) token: Option<String>,
     pub(super) open: bool,
+    #[serde(deserialize_with = "texts")]
+    pub(super) allow: Vec<PeerId>,
     pub(super) advertise: Option<String>,
     pub(super) tell_addresses: bool,
     pub(super) cert: Option<PathBuf>,
     pub(super) cert_key: Option<PathBuf>,
     pub(super) limits: LimitsFile,
+}
+
+impl ServeFile {
+    /// Who may sign in.
+    pub(super) fn entry(&self) -> Entry {
+        match (&self.token, self.open, self.allow.is_empty()) {
+            (_, true, _) => Entry::Open,
+            (Some(token), false, _) => Entry::Token(token.clone()),
+            (None, false, false) => Entry::Keys(BTreeSet::from_iter(self.allow.iter().copied())),
+            (None, false, true) => Entry::OwnToken,
+        }
+    }
 }
 
 impl File {
@@ -91,9 +86,14 @@ impl File {
 
     pub(super) fn parse(text: &str) -> anyhow::Result<Self> {
         let file: Self = toml::from_str(text)?;
+        let entries = [
+            file.serve.open,
+            file.serve.token.is_some(),
+            !file.serve.allow.is_empty(),
+        ];
         anyhow::ensure!(
-            !(file.serve.open && file.serve.token.is_some()),
-            "[serve] has both open and token: keep one"
+            entries.iter().filter(|&&given| given).count() < 2,
+            "[serve] has more than one of open, token and allow: keep one"
         );
         anyhow::ensure!(
             file.serve.cert.is_some() == file.serve.cert_key.is_some(),

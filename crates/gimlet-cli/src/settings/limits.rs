@@ -1,18 +1,4 @@
 //! The `[serve.limits]` part of the configuration file, which a running server reads again on SIGHUP.
-//!
-//! ```toml
-//! [serve.limits]
-//! sessions = 65536          # at once
-//! sessions_per_peer = 256
-//! pending_in = 32           # introductions that wait for one peer's answer
-//! pending_out = 16          # introductions of one dialer that wait
-//! period_s = 86400          # after which the totals of peers and server begin anew
-//!
-//! [serve.limits.session]    # also: peer, server. What is not there is not limited
-//! rate = 1250000            # bytes a second
-//! burst = 2500000           # bytes at once; a second's worth where it is not there
-//! total = 10000000000       # bytes
-//! ```
 
 use std::num::NonZeroU64;
 use std::time::Duration;

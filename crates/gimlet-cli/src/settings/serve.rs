@@ -1,9 +1,11 @@
 //! What `serve` works with.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use gimlet::PeerId;
 use gimlet_server::{Limits, TlsPort};
 
 use super::{Env, Settings, path, state_dir, usage, variable};
@@ -39,6 +41,8 @@ pub(crate) enum Entry {
     Token(String),
     /// Who shows what the server made on its first start.
     OwnToken,
+    /// The holders of these keys.
+    Keys(BTreeSet<PeerId>),
 }
 
 impl Settings {
@@ -66,12 +70,10 @@ impl Settings {
                 .hint("name a folder with --state DIR")
             })?;
         let token = (flags.token.clone()).or_else(|| variable(env, "GIMLET_TOKEN"));
-        let entry = match (flags.open, token, file.open, file.token.clone()) {
-            (true, _, _, _) => Entry::Open,
-            (false, Some(token), _, _) => Entry::Token(token),
-            (false, None, true, _) => Entry::Open,
-            (false, None, false, Some(token)) => Entry::Token(token),
-            (false, None, false, None) => Entry::OwnToken,
+        let entry = match (flags.open, token) {
+            (true, _) => Entry::Open,
+            (false, Some(token)) => Entry::Token(token),
+            (false, None) => file.entry(),
         };
         if let Entry::Token(token) = &entry
             && !is_token(token)

@@ -3,6 +3,8 @@
 use super::*;
 use crate::args::{AcceptArgs, ServeArgs};
 
+mod page;
+
 const KEY: &str = "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy";
 
 fn no_env(_: &str) -> Option<String> {
@@ -69,6 +71,7 @@ fn unknown_keys_and_bad_values_are_errors_that_name_them() {
         ("known_peers = ['bob']", "52"),
         ("accept = 'friends'", "friends"),
         ("[serve]\nopen = true\ntoken = 'a'", "keep one"),
+        ("[serve]\nopen = true\nallow = ['yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy']", "keep one"),
     ] {
         let error = format!("{:#}", File::parse(text).unwrap_err());
         assert!(error.contains(names), "{text}: {error}");
@@ -148,6 +151,29 @@ fn serve_takes_flags_environment_and_file_in_that_order() {
     let from_file = found.serve(&ServeArgs::default(), &no_env).unwrap();
     assert_eq!(from_file.entry, Entry::Token("file".to_owned()));
     assert_eq!(from_file.listen.port(), 1);
+}
+
+#[test]
+fn a_list_of_keys_is_in_the_file_and_a_token_wins_over_it() {
+    let file = format!("[serve]\nallow = ['{KEY}']");
+    let found = settings(&GlobalArgs::default(), &[], &file).unwrap();
+    let serve = found.serve(&ServeArgs::default(), &no_env).unwrap();
+    assert_eq!(serve.entry, Entry::Keys([KEY.parse().unwrap()].into()));
+    let flags = ServeArgs {
+        token: Some("flag".to_owned()),
+        ..ServeArgs::default()
+    };
+    let serve = found.serve(&flags, &no_env).unwrap();
+    assert_eq!(serve.entry, Entry::Token("flag".to_owned()));
+}
+
+#[test]
+fn the_local_network_is_used_if_flag_environment_or_file_say_so() {
+    let flags = GlobalArgs::default();
+    assert!(!settings(&flags, &[], "").unwrap().lan);
+    assert!(settings(&flags, &[], "lan = true").unwrap().lan);
+    let off = [("GIMLET_LAN", "0")];
+    assert!(!settings(&flags, &off, "lan = true").unwrap().lan);
 }
 
 #[test]

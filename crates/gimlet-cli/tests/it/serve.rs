@@ -119,6 +119,27 @@ fn being_told_to_end_is_a_good_end_and_the_log_is_readable() {
     assert!(log.contains("totals of this run"), "{log}");
 }
 
+#[test]
+fn with_a_list_of_keys_their_holders_sign_in_and_nobody_else() {
+    let home = tempfile::tempdir().unwrap();
+    let key = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
+    let (alice, bob) = (key("alice.key"), key("bob.key"));
+    let id = once(&home, &["id", "--identity", &alice]).assert().code(0);
+    let id = String::from_utf8_lossy(&id.get_output().stdout).into_owned();
+    let config = home.path().join("gimlet.toml");
+    std::fs::write(&config, format!("[serve]\nallow = [\"{}\"]\n", id.trim())).unwrap();
+    let server = Server::start_with(&["--config", config.to_str().unwrap()]);
+    assert!(!server.address.contains("token="), "{}", server.address);
+    let list = |key: &str| {
+        let args = ["list", "--server", &server.address, "--identity", key];
+        once(&home, &args).assert()
+    };
+    list(&alice).code(0);
+    let refused = list(&bob).code(1);
+    let errors = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
+    assert!(errors.contains("does not let this key in"), "{errors}");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_client_given_only_host_and_port_trusts_the_certificate_of_that_host() {

@@ -56,7 +56,7 @@ fn examples() -> Vec<Vec<u8>> {
 fn bytes(text: &str) -> Option<Vec<u8>> {
     let digits: String = text.split_whitespace().collect();
     let sound = digits.len() >= 12
-        && digits.len() % 2 == 0
+        && digits.len().is_multiple_of(2)
         && digits
             .bytes()
             .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
