@@ -79,7 +79,8 @@ impl Board {
         Ok(())
     }
 
-    /// Shows a transfer while it runs, from what it reports; its end, too.
+    /// Shows a transfer while it runs, from what it reports; its end, too. A connection that is given up for a
+    /// better one before anything was said over it is no news.
     pub(crate) async fn watch<E>(
         &self,
         side: Side,
@@ -89,33 +90,44 @@ impl Board {
         transfer: impl Future<Output = Result<Summary, E>>,
     ) -> io::Result<Result<Summary, E>> {
         let began_at = Instant::now();
-        let path = describe::path_kind(connection.path().kind);
-        self.news(&News::Connected {
-            peer: found.peer.to_string(),
-            label: found.label.clone(),
-            path,
-        })?;
         let shown = Shown {
             board: self,
             id: self.enter(side, found),
         };
+        let mut begun = false;
         let done = tokio::select! {
             done = transfer => done,
-            error = self.follow(shown.id, found, connection, &mut reports) => return Err(error),
+            error = self.follow(shown.id, found, connection, &mut reports, &mut begun) => {
+                return Err(error);
+            }
         };
         let peer = found.peer.to_string();
         let far = reports.progress();
         while let Some(event) = reports.try_next() {
+            self.begin(found, connection, &mut begun)?;
             self.event(&peer, far.total_files, event)?;
         }
         self.state().arrived = far.bytes;
         drop(shown);
         if let Ok(summary) = &done {
+            self.begin(found, connection, &mut begun)?;
             let seconds = began_at.elapsed().as_secs_f64();
             let path = describe::path_kind(connection.path().kind);
             self.news(&News::done(found, summary, seconds, path))?;
         }
         Ok(done)
+    }
+
+    /// Tells, once, that a transfer begins.
+    fn begin(&self, found: &Found, connection: &Connection, begun: &mut bool) -> io::Result<()> {
+        if std::mem::replace(begun, true) {
+            return Ok(());
+        }
+        self.news(&News::Connected {
+            peer: found.peer.to_string(),
+            label: found.label.clone(),
+            path: describe::path_kind(connection.path().kind),
+        })
     }
 
     fn enter(&self, side: Side, found: &Found) -> u64 {
@@ -141,19 +153,22 @@ impl Board {
         found: &Found,
         connection: &Connection,
         reports: &mut Reports,
+        begun: &mut bool,
     ) -> io::Error {
         let peer = found.peer.to_string();
         let mut ticks = interval(TICK);
         loop {
             let told = tokio::select! {
                 Some(event) = reports.next() => {
-                    self.event(&peer, reports.progress().total_files, event)
+                    self.begin(found, connection, begun).and_then(|()| {
+                        self.event(&peer, reports.progress().total_files, event)
+                    })
                 }
                 _ = ticks.tick() => {
                     let path = describe::path_kind(connection.path().kind);
                     let far = reports.progress();
                     let rate = self.tick(id, far, path);
-                    match far.total > 0 && self.output.is_json() {
+                    match far.total > 0 && *begun && self.output.is_json() {
                         true => self.news(&News::progress(&peer, far, rate, path)),
                         false => Ok(()),
                     }

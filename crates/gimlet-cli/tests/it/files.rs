@@ -109,6 +109,8 @@ fn a_file_is_sent_and_both_sides_say_its_hash() {
         assert_eq!(file["hash"], hash);
         assert_eq!(file["resumed_bytes"], 0);
         assert_eq!(of_kind(said, "done").len(), 1);
+        // Not of the connection before, which was given up for one of longer datagrams.
+        assert_eq!(of_kind(said, "connected").len(), 1);
     }
     assert!(fs::read(pair.arrived("photo.jpg")).unwrap() == content);
 }
