@@ -59,7 +59,7 @@ pub(crate) struct CodeArgs {
 pub(crate) struct LanArgs {
     #[command(subcommand)]
     pub(crate) action: Option<LanAction>,
-    /// How long to look for peers, in seconds
+    /// How long to look for peers, in seconds; `listen` looks all the time
     #[arg(long, global = true, value_name = "SECS", default_value = "2", value_parser = super::seconds)]
     pub(crate) wait: Duration,
     /// Look no longer once so many are found

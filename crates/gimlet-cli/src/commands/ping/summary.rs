@@ -36,13 +36,16 @@ impl Summary {
     pub(super) fn new(sent: u64, round_trips: &[Duration]) -> Self {
         let mut sorted = round_trips.to_vec();
         sorted.sort_unstable();
-        let at = |index: usize| sorted.get(index).copied().map(ms);
+        let at = |index: usize| sorted.get(index).copied();
+        let last = sorted.len().saturating_sub(1);
+        // The mean of the two in the middle, which are one where their number is odd.
+        let middle = at(last / 2).zip(at(sorted.len() / 2));
         Self {
             sent,
             received: sorted.len() as u64,
-            min_ms: at(0),
-            median_ms: at(sorted.len() / 2),
-            max_ms: at(sorted.len().saturating_sub(1)),
+            min_ms: at(0).map(ms),
+            median_ms: middle.map(|(a, b)| ms((a + b) / 2)),
+            max_ms: at(last).map(ms),
         }
     }
 }
@@ -74,5 +77,7 @@ mod tests {
         assert_eq!(summary.min_ms, Some(10.0));
         assert_eq!(summary.median_ms, Some(20.0));
         assert_eq!(summary.max_ms, Some(30.0));
+        let even = [40, 10, 20, 30].map(Duration::from_millis);
+        assert_eq!(Summary::new(4, &even).median_ms, Some(25.0));
     }
 }
