@@ -2,6 +2,7 @@
 //! time; the sockets of the service and of its user are the system's own.
 
 mod absence;
+mod neighbours;
 mod wide;
 
 use std::net::SocketAddr;
@@ -23,8 +24,7 @@ struct Sites {
     host: Peer,
     identity: Identity,
     exposed: Arc<Exposed>,
-    /// Keeps its endpoint.
-    _user: Peer,
+    user: Peer,
     link: Link,
     service: TcpListener,
     listening: Listening,
@@ -38,12 +38,24 @@ async fn serve(
     identity: &Identity,
     exposed: &Arc<Exposed>,
 ) -> Peer {
+    serve_told(world, place, server, identity, exposed, |builder| builder).await
+}
+
+/// The same, told more.
+async fn serve_told(
+    world: &World,
+    place: Place,
+    server: &ServerAddress,
+    identity: &Identity,
+    exposed: &Arc<Exposed>,
+    told: impl FnOnce(Builder) -> Builder,
+) -> Peer {
     let exposed = exposed.clone();
     let router = Router::new().on(forward::ALPN, move |connection| {
         exposed.clone().serve(connection)
     });
     let (alpns, identity) = (router.alpns(), identity.clone());
-    let configure = |builder: Builder| builder.alpns(alpns).identity(identity);
+    let configure = |builder: Builder| told(builder).alpns(alpns).identity(identity);
     let host = world.peer(place, server, configure).await;
     host.endpoint.online().await.unwrap();
     let serving = host.endpoint.clone();
@@ -67,6 +79,19 @@ impl Sites {
         user: (RouterKind, LinkConfig),
         config: Config,
     ) -> Self {
+        let host = (&[host.0][..], host.1);
+        let user = (&[user.0][..], user.1);
+        Self::told(seed, host, user, config, |_, builder| builder).await
+    }
+
+    /// The same, behind any number of routers, both told more.
+    async fn told(
+        seed: u64,
+        host: (&[RouterKind], LinkConfig),
+        user: (&[RouterKind], LinkConfig),
+        config: Config,
+        told: impl Fn(&Place, Builder) -> Builder,
+    ) -> Self {
         let service = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let place = forward::Place::Tcp(service.local_addr().unwrap().to_string());
         let name: forward::ServiceName = "web".parse().unwrap();
@@ -74,9 +99,11 @@ impl Sites {
         let (exposed, identity) = (Arc::new(exposed), Identity::generate());
         let mut world = World::new(seed);
         let server = world.server(rtt_40ms(), config);
-        let (host, user) = (world.site(&[host.0], host.1), world.site(&[user.0], user.1));
-        let host = serve(&world, host, &server.address, &identity, &exposed).await;
-        let user = world.peer(user, &server.address, |b| b.alpns(vec![])).await;
+        let (host, user) = (world.site(host.0, host.1), world.site(user.0, user.1));
+        let (at, tell) = (host.clone(), |builder| told(&host, builder));
+        let host = serve_told(&world, at, &server.address, &identity, &exposed, tell).await;
+        let (at, tell) = (user.clone(), |builder| told(&user, builder).alpns(vec![]));
+        let user = world.peer(at, &server.address, tell).await;
         let link = Link::new(user.endpoint.clone(), host.endpoint.peer_id());
         let local = "127.0.0.1:0".parse().unwrap();
         let listening = forward::listen(&link, &local, name).await.unwrap();
@@ -86,7 +113,7 @@ impl Sites {
             host,
             identity,
             exposed,
-            _user: user,
+            user,
             link,
             service,
             listening,

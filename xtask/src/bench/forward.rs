@@ -3,8 +3,9 @@
 //!
 //! Over loopback everything shares the processors: through the forward every byte is copied four times
 //! more, by iperf3 and into and out of a TCP socket at either side. So two more figures tell what is
-//! iperf3's own: without anything between, and through a proxy that only copies. Over a link of a
-//! gigabit the link is the limit, as it is for nearly everybody.
+//! iperf3's own: without anything between, and through a proxy that only copies. The forward's session
+//! has datagrams there that are as long as the host takes, so it is also put beside one that has the
+//! same. Over a link of a gigabit the link is the limit, as it is for nearly everybody.
 
 mod hosts;
 mod proxy;
@@ -42,6 +43,9 @@ pub(super) struct Line {
     /// Processor seconds per GiB of both ends of the session, and of both ends of the forward.
     pub(super) session_cpu: Figure,
     pub(super) forward_cpu: Figure,
+    /// MB/s of the session alone with datagrams as long as the forward's, and the forward's over that.
+    pub(super) long_session: Option<Figure>,
+    pub(super) long_ratio: Option<Figure>,
     /// MB/s of iperf3 through a proxy that only copies, and with nothing between.
     pub(super) proxy: Option<Figure>,
     pub(super) bare: Option<Figure>,
@@ -54,6 +58,7 @@ struct Rounds {
     forward: Vec<f64>,
     session_cpu: Vec<f64>,
     forward_cpu: Vec<f64>,
+    long_session: Vec<f64>,
     proxy: Vec<f64>,
     bare: Vec<f64>,
 }
@@ -101,13 +106,15 @@ impl Rounds {
         reverse: bool,
         is_loopback: bool,
     ) -> anyhow::Result<()> {
-        let session = hosts.session(bytes, reverse).await?;
+        let session = hosts.session(bytes, reverse, false).await?;
         self.session.push(session.mb_per_s);
         self.session_cpu.push(session.cpu);
         let forward = hosts.through_forward(bytes, reverse).await?;
         self.forward.push(forward.mb_per_s);
         self.forward_cpu.push(forward.cpu);
         if is_loopback {
+            let long = hosts.session(bytes, reverse, true).await?;
+            self.long_session.push(long.mb_per_s);
             self.proxy.push(hosts.through_proxy(bytes, reverse).await?);
             self.bare.push(hosts.straight(bytes, reverse).await?);
         }
@@ -116,15 +123,20 @@ impl Rounds {
 
     fn line(&self, what: String, is_loopback: bool) -> anyhow::Result<Line> {
         let figure = |values: &[f64]| Figure::of(values.iter().copied());
-        let ratios = self.session.iter().zip(&self.forward).map(|(s, f)| f / s);
+        let over = |session: &[f64]| {
+            let ratios = session.iter().zip(&self.forward).map(|(s, f)| f / s);
+            Figure::of(ratios)
+        };
         Ok(Line {
             what,
             is_loopback,
             session: figure(&self.session).context("no round")?,
             forward: figure(&self.forward).context("no round")?,
-            ratio: Figure::of(ratios).context("no round")?,
+            ratio: over(&self.session).context("no round")?,
             session_cpu: figure(&self.session_cpu).context("no round")?,
             forward_cpu: figure(&self.forward_cpu).context("no round")?,
+            long_session: figure(&self.long_session),
+            long_ratio: over(&self.long_session),
             proxy: figure(&self.proxy),
             bare: figure(&self.bare),
         })

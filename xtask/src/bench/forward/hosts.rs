@@ -107,11 +107,17 @@ impl Hosts {
             .context("iperf3 does not get through the forward")
     }
 
-    /// The session alone.
-    pub(super) async fn session(&self, bytes: u64, reverse: bool) -> anyhow::Result<Taken> {
+    /// The session alone, as all get it or with datagrams as long as the path takes.
+    pub(super) async fn session(
+        &self,
+        bytes: u64,
+        reverse: bool,
+        long: bool,
+    ) -> anyhow::Result<Taken> {
         let mib = (bytes >> 20).to_string();
         let mut args = vec!["bench", "echo", "--mib", &mib];
         args.extend(reverse.then_some("--reverse"));
+        args.extend(long.then_some("--long-datagrams"));
         let echo = self.echo.id().context("echo has ended")?;
         let spent = || anyhow::Ok(cpu::of(echo)? + cpu::of_ended_children()?);
         let before = spent()?;

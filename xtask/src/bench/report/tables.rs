@@ -148,7 +148,7 @@ pub(super) fn relay(relays: &Relays) {
     );
 }
 
-/// iperf3 through a forward, the session alone, and what iperf3 does by itself.
+/// iperf3 through a forward, the session alone, with long datagrams too, and what iperf3 does by itself.
 pub(super) fn forward(lines: &[forward::Line]) {
     heading("iperf3 through a forward, MB/s; CPU of both ends, s/GiB");
     let table = Table([
@@ -156,8 +156,10 @@ pub(super) fn forward(lines: &[forward::Line]) {
         number("session", 9),
         number("forward", 9),
         number("ratio", 7),
-        number("CPU", 11),
-        number("CPU", 11),
+        number("long", 9),
+        number("ratio", 7),
+        number("CPU", 7),
+        number("CPU", 7),
         number("proxy", 9),
         number("bare", 9),
     ]);
@@ -165,12 +167,17 @@ pub(super) fn forward(lines: &[forward::Line]) {
     let rate = |figure: Option<Figure>| {
         figure.map_or("-".to_owned(), |figure| format!("{:.0}", figure.median))
     };
+    let ratio = |figure: Option<Figure>| {
+        figure.map_or("-".to_owned(), |figure| format!("{:.2}", figure.median))
+    };
     for line in lines {
         let cells = [
             line.what.clone(),
             rate(Some(line.session)),
             rate(Some(line.forward)),
-            format!("{:.2}", line.ratio.median),
+            ratio(Some(line.ratio)),
+            rate(line.long_session),
+            ratio(line.long_ratio),
             format!("{:.2}", line.session_cpu.median),
             format!("{:.2}", line.forward_cpu.median),
             rate(line.proxy),

@@ -65,12 +65,28 @@ impl Keeper {
     /// Dials, and once more when the peer comes meanwhile: it may have been its former self that was
     /// dialled, over a session that it knows nothing of.
     async fn dial(&mut self) -> Result<Connection, ConnectError> {
-        tokio::select! {
+        let dialled = tokio::select! {
             biased;
-            dialled = self.endpoint.connect(self.peer, ALPN) => return dialled,
-            () = arrives(&mut self.watching) => (),
+            dialled = self.endpoint.connect(self.peer, ALPN) => Some(dialled),
+            () = arrives(&mut self.watching) => None,
+        };
+        let connection = match dialled {
+            Some(dialled) => dialled?,
+            None => self.endpoint.connect(self.peer, ALPN).await?,
+        };
+        Ok(self.enlarged(connection).await)
+    }
+
+    /// The same with longer datagrams, where the path carries them. Later on there is no changing over,
+    /// since flows stay with their session: on a path that carries less, QUIC falls back by itself.
+    async fn enlarged(&self, connection: Connection) -> Connection {
+        match self.endpoint.enlarged(&connection).await {
+            Some(larger) => {
+                connection.close(0, b"superseded");
+                larger
+            }
+            None => connection,
         }
-        self.endpoint.connect(self.peer, ALPN).await
     }
 
     /// Until the session is over, or is to be left.
