@@ -6,9 +6,21 @@ use std::time::Duration;
 
 use gimlet::{AcceptPolicy, CloseReason, ConnectError, Identity, ResolveError, SignInError};
 use gimlet_server::Config;
-use gimlet_tests::{World, rtt_40ms};
+use gimlet_tests::{Peer, Place, RunningServer, World, rtt_40ms};
 
 use crate::bench::{Pair, echo, sign_in, strict};
+
+/// A server, a peer that is signed in, and the place of another one.
+async fn one_signed_in() -> (World, RunningServer, Peer, Place) {
+    let mut world = World::new(1);
+    let server = world.server(rtt_40ms(), Config::on_loopback());
+    let (a, b) = (
+        world.site(&strict(), rtt_40ms()),
+        world.site(&strict(), rtt_40ms()),
+    );
+    let a = sign_in(&world, a, &server).await;
+    (world, server, a, b)
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_is_not_there_is_offline_within_one_round_trip() {
@@ -27,13 +39,7 @@ async fn a_peer_that_is_not_there_is_offline_within_one_round_trip() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_declines_says_so_and_tells_no_address() {
-    let mut world = World::new(1);
-    let server = world.server(rtt_40ms(), Config::on_loopback());
-    let (a, b) = (
-        world.site(&strict(), rtt_40ms()),
-        world.site(&strict(), rtt_40ms()),
-    );
-    let a = sign_in(&world, a, &server).await;
+    let (world, server, a, b) = one_signed_in().await;
     for policy in [
         AcceptPolicy::Nobody,
         AcceptPolicy::Known(Arc::new(HashSet::new())),
@@ -54,13 +60,7 @@ async fn a_peer_that_declines_says_so_and_tells_no_address() {
 
 #[tokio::test(start_paused = true)]
 async fn a_person_who_is_asked_may_accept_late_decline_or_say_nothing() {
-    let mut world = World::new(1);
-    let server = world.server(rtt_40ms(), Config::on_loopback());
-    let (a, b) = (
-        world.site(&strict(), rtt_40ms()),
-        world.site(&strict(), rtt_40ms()),
-    );
-    let a = sign_in(&world, a, &server).await;
+    let (world, server, a, b) = one_signed_in().await;
     let (ask, mut asked) = tokio::sync::mpsc::unbounded_channel();
     let policy = AcceptPolicy::Ask(Arc::new(move |request| ask.send(request).unwrap()));
     let b = world
@@ -86,13 +86,7 @@ async fn a_person_who_declines_or_never_answers_is_told_apart() {
         (true, ConnectError::Declined),
         (false, ConnectError::Unanswered),
     ] {
-        let mut world = World::new(1);
-        let server = world.server(rtt_40ms(), Config::on_loopback());
-        let (a, b) = (
-            world.site(&strict(), rtt_40ms()),
-            world.site(&strict(), rtt_40ms()),
-        );
-        let a = sign_in(&world, a, &server).await;
+        let (world, server, a, b) = one_signed_in().await;
         let held = Arc::new(std::sync::Mutex::new(Vec::new()));
         let keep = held.clone();
         let policy = AcceptPolicy::Ask(Arc::new(move |request: gimlet::Request| match answer {

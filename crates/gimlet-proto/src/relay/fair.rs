@@ -23,6 +23,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::runs::cost;
+
 /// Time without an empty queue after which it is a standing one: CoDel's interval (RFC 8289), a
 /// long round trip. Shorter would punish windows that open at once, longer lets neighbours starve.
 pub const STANDING: Duration = Duration::from_millis(100);
@@ -43,12 +45,6 @@ const MAX_STEP: u128 = 10;
 /// Rounds whose quantum a session may save: batches arrive by chance, several in one round and none in
 /// the next.
 const SAVED: u64 = 4;
-
-/// What a datagram costs besides its bytes: headers of the link, and the system's work on them.
-const PER_DATAGRAM: u64 = 64;
-
-/// What a send call costs besides.
-const PER_RUN: u64 = 1024;
 
 /// The controller of one shard.
 #[derive(Debug)]
@@ -129,7 +125,7 @@ impl Fair {
 
     /// Whether a run of this session is sent on.
     pub(super) fn pass(&mut self, share: &mut Share, datagrams: u64, bytes: u64) -> bool {
-        let cost = bytes + datagrams * PER_DATAGRAM + PER_RUN;
+        let cost = cost(datagrams, bytes);
         if share.round != self.round {
             if let State::Pressed { since, quantum, .. } = self.state {
                 let gift = i64::try_from(quantum).unwrap_or(i64::MAX);

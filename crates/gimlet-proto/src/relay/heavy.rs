@@ -11,6 +11,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::runs::cost;
+
 /// A window ends after so much: a millisecond of a busy shard, and some 40 full batches, in which chance
 /// makes nobody twice as great as the others.
 const WINDOW: u64 = 2 << 20;
@@ -29,12 +31,6 @@ const BEHIND: u64 = 512 * 1024;
 /// For so long after the shard was behind, what is left over is not given to those with a queue of their own: a
 /// process that waits for processors is behind again at its next turn, some milliseconds later.
 const HOLD: Duration = Duration::from_millis(50);
-
-/// What a datagram costs besides its bytes: headers, and the system's work on them.
-const PER_DATAGRAM: u64 = 64;
-
-/// What a send call costs besides.
-const PER_RUN: u64 = 1024;
 
 /// Finds them, for one shard.
 #[derive(Debug)]
@@ -162,11 +158,6 @@ impl Heavy {
         (self.cost, self.active, self.is_behind) = (0, 0, false);
         self.squares = 0;
     }
-}
-
-/// What it is to send this in one call.
-pub(super) fn cost(datagrams: u64, bytes: u64) -> u64 {
-    bytes + datagrams * PER_DATAGRAM + PER_RUN
 }
 
 #[cfg(test)]

@@ -6,6 +6,12 @@
 use crate::demux::{Kind, classify};
 use crate::frame::{Frame, FrameKind, HEADER_LEN};
 
+/// What a datagram costs besides its bytes: headers of the link, and the system's work on them.
+const PER_DATAGRAM: u64 = 64;
+
+/// What a send call costs besides.
+const PER_RUN: u64 = 1024;
+
 /// What the datagrams of a run are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content<'a> {
@@ -49,6 +55,11 @@ impl<'a> Run<'a> {
     pub fn datagrams(&self) -> impl Iterator<Item = &'a [u8]> {
         self.bytes.chunks(self.stride)
     }
+}
+
+/// What it is to send this in one call.
+pub(super) fn cost(datagrams: u64, bytes: u64) -> u64 {
+    bytes + datagrams * PER_DATAGRAM + PER_RUN
 }
 
 /// Cuts a batch. A `stride` of 0 is taken for a single datagram.

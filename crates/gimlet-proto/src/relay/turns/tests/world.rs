@@ -4,7 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::super::Turns;
-use crate::relay::heavy::{Heavy, Use, cost};
+use crate::relay::heavy::{Heavy, Use};
+use crate::relay::runs::cost;
 
 pub(super) const SENDERS: usize = 20;
 

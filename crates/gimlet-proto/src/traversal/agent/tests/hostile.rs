@@ -142,8 +142,8 @@ fn a_flood_of_valid_checks_is_answered_at_a_bounded_rate() {
     assert!(bench.sent.len() <= 300, "{}", bench.sent.len());
 }
 
-#[test]
-fn a_response_must_come_from_where_its_check_went() {
+/// A dialer whose first check got lost, the way that went, and what the answer would say.
+fn unanswered() -> (Bench, Route, Answer) {
     let mut bench = Bench::new();
     bench.loses = Box::new(|_| true);
     bench.introduce(Side::Dialer);
@@ -155,6 +155,13 @@ fn a_response_must_come_from_where_its_check_went() {
         transaction: check.transaction,
         mapped: Some(addr(Side::Dialer, 0)),
     };
+    let via = packet.via;
+    (bench, via, answer)
+}
+
+#[test]
+fn a_response_must_come_from_where_its_check_went() {
+    let (mut bench, via, answer) = unanswered();
     let key = Key::new(&credentials(Side::Acceptor));
     let genuine = encode_answer(&answer, &key, 1200);
     for via in [from("198.51.100.9:9"), Route::Relay] {
@@ -162,31 +169,21 @@ fn a_response_must_come_from_where_its_check_went() {
         assert_eq!(dropped, Some(Dropped::WrongSource));
     }
     let forged = encode_answer(&answer, &Key::new(&credentials(Side::Dialer)), 1200);
-    let dropped = bench.inject(Side::Dialer, packet.via, &forged);
+    let dropped = bench.inject(Side::Dialer, via, &forged);
     assert_eq!(dropped, Some(Dropped::BadIntegrity));
     assert_eq!(bench.selected(Side::Dialer), Route::Relay);
     // None of it cost the genuine answer its effect, which it has once.
-    assert_eq!(bench.inject(Side::Dialer, packet.via, &genuine), None);
+    assert_eq!(bench.inject(Side::Dialer, via, &genuine), None);
     assert_eq!(bench.selected(Side::Dialer), direct(Side::Dialer));
-    let again = bench.inject(Side::Dialer, packet.via, &genuine);
+    let again = bench.inject(Side::Dialer, via, &genuine);
     assert_eq!(again, Some(Dropped::UnknownTransaction));
 }
 
 #[test]
 fn a_short_answer_does_not_prove_a_full_size_path() {
-    let mut bench = Bench::new();
-    bench.loses = Box::new(|_| true);
-    bench.introduce(Side::Dialer);
-    let packet = first_check(&bench, Side::Dialer);
-    let Some(Body::Request { check, .. }) = decode_check(&packet.payload).map(|i| i.body) else {
-        panic!("the first datagram is a check");
-    };
-    let answer = Answer {
-        transaction: check.transaction,
-        mapped: Some(addr(Side::Dialer, 0)),
-    };
+    let (mut bench, via, answer) = unanswered();
     let short = encode_answer(&answer, &Key::new(&credentials(Side::Acceptor)), 0);
-    assert_eq!(bench.inject(Side::Dialer, packet.via, &short), None);
+    assert_eq!(bench.inject(Side::Dialer, via, &short), None);
     assert_eq!(bench.selected(Side::Dialer), Route::Relay);
 }
 
