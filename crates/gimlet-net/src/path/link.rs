@@ -300,6 +300,9 @@ impl Link {
             return false;
         };
         self.unanswered_since.store(0, Ordering::Relaxed);
+        if session != over {
+            self.twin.heard(over);
+        }
         let noted_at = match session == over {
             true => &self.relayed_at,
             false => &self.relayed_elsewhere_at,

@@ -108,7 +108,7 @@ impl PathSocket {
             }
             (Ok(()), _) => (),
         }
-        self.send_copy(link, transmit);
+        self.send_copies(link, transmit);
         Ok(())
     }
 

@@ -1,13 +1,17 @@
 //! Packets that are sent twice for a while: one way is in doubt and another is not proven yet, or a
 //! way is new and what is lost on it now would be missed most.
 //!
+//! Where the peer is heard over the other way, that gets a second copy: what the peer said there may be what
+//! was lost over the first, and all of that is sent again before anybody can have moved.
+//!
 //! **Invariant:** bounded by time and by bytes, since both copies may share one uplink.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use gimlet_proto::secret::SessionId;
 use quinn::udp::Transmit;
 
 use super::{Link, PathSocket, Target};
@@ -26,12 +30,15 @@ pub(super) struct Twin {
     until: AtomicU64,
     /// Bytes that still may be.
     left: AtomicU64,
+    /// Whether the peer was heard there.
+    is_proven: AtomicBool,
 }
 
 impl Twin {
     fn begin(&self, target: Target, until: u64) {
         self.target.store(Some(Arc::new(target)));
         self.left.store(MAX_BYTES, Ordering::Relaxed);
+        self.is_proven.store(false, Ordering::Relaxed);
         self.until.store(until, Ordering::Relaxed);
     }
 
@@ -41,6 +48,24 @@ impl Twin {
 
     fn is_on(&self) -> bool {
         self.until.load(Ordering::Relaxed) > 0
+    }
+
+    /// The peer's packets come over this session, which is not the one that packets take first.
+    pub(super) fn heard(&self, over: SessionId) {
+        if let Some(Target::Relay { session, .. }) = self.target.load().as_deref()
+            && *session == over
+        {
+            self.is_proven.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Copies besides the first.
+    fn copies(&self) -> usize {
+        match (self.is_on(), self.is_proven.load(Ordering::Relaxed)) {
+            (false, _) => 0,
+            (true, false) => 1,
+            (true, true) => 2,
+        }
     }
 
     /// Where a copy of so many bytes goes.
@@ -74,21 +99,20 @@ impl PathSocket {
         link.twin().end();
     }
 
-    /// Sends the second copy, where there is to be one. It is lost where it can't be sent.
-    pub(super) fn send_copy(&self, link: &Link, transmit: &Transmit<'_>) {
-        if !link.twin().is_on() {
-            return;
-        }
-        let copy = link.twin().take(self.clock.now(), transmit.contents.len());
-        if let Some(Target::Relay {
-            socket,
-            server,
-            session,
-        }) = copy
-            && self.send_framed(socket, server, session, transmit).is_ok()
-        {
-            let bytes = transmit.contents.len() as u64;
-            self.counters.relay_bytes_sent.add(bytes);
+    /// Sends the other copies, where there are to be some. They are lost where they can't be sent.
+    pub(super) fn send_copies(&self, link: &Link, transmit: &Transmit<'_>) {
+        for _ in 0..link.twin().copies() {
+            let copy = link.twin().take(self.clock.now(), transmit.contents.len());
+            if let Some(Target::Relay {
+                socket,
+                server,
+                session,
+            }) = copy
+                && self.send_framed(socket, server, session, transmit).is_ok()
+            {
+                let bytes = transmit.contents.len() as u64;
+                self.counters.relay_bytes_sent.add(bytes);
+            }
         }
     }
 }
@@ -96,7 +120,6 @@ impl PathSocket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gimlet_proto::secret::SessionId;
     use gimlet_proto::traversal::SocketId;
 
     fn relay(n: u8) -> Target {
@@ -126,6 +149,20 @@ mod tests {
         assert!(!twin.is_on());
         twin.begin(relay(2), 1000);
         assert_eq!(twin.take(1, 1200), Some(relay(2)));
+    }
+
+    #[test]
+    fn where_the_peer_is_heard_two_copies_go() {
+        let twin = Twin::default();
+        twin.heard(SessionId([1; 8]));
+        assert_eq!(twin.copies(), 0);
+        twin.begin(relay(1), 1000);
+        twin.heard(SessionId([2; 8]));
+        assert_eq!(twin.copies(), 1, "that is another way");
+        twin.heard(SessionId([1; 8]));
+        assert_eq!(twin.copies(), 2);
+        twin.begin(relay(2), 1000);
+        assert_eq!(twin.copies(), 1);
     }
 
     #[test]
