@@ -173,3 +173,28 @@ async fn a_close_reaches_the_other_side_with_code_and_reason() {
     );
     assert_eq!(dialled.closed().await, CloseReason::Local);
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_key_has_eight_sessions_with_a_peer_and_what_it_has_ended_makes_room() {
+    let (mut world, server, a, _) = one_signed_in().await;
+    let key = Identity::generate();
+    let mut programs = Vec::new();
+    for _ in 0..9 {
+        let place = world.site(&strict(), rtt_40ms());
+        let same = |builder: gimlet::Builder| builder.identity(key.clone()).alpns(Vec::new());
+        programs.push(world.peer(place, &server.address, same).await);
+    }
+    let ninth = programs.pop().unwrap();
+    let id = a.endpoint.peer_id();
+    let mut sessions = Vec::new();
+    for program in &programs {
+        let dial = program.endpoint.connect(id, b"test/1");
+        let (dialled, accepted) = tokio::join!(dial, a.endpoint.accept());
+        sessions.push((dialled.unwrap(), accepted.unwrap()));
+    }
+    let refused = ninth.endpoint.connect(id, b"test/1").await;
+    assert_eq!(refused.unwrap_err(), ConnectError::Busy);
+    programs[0].endpoint.close().await;
+    sessions.swap_remove(0).1.closed().await;
+    ninth.endpoint.connect(id, b"test/1").await.unwrap();
+}
