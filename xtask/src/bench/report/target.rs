@@ -94,7 +94,7 @@ pub(super) fn forward(lines: &[forward::Line]) -> Vec<Target> {
     // long datagrams does: what was reached, so that a step back is noticed.
     let long = lines.iter().filter_map(|line| {
         let what = format!("forward / long session, {}", line.what);
-        Some(target(what, line.long_ratio?, 0.5))
+        Some(target(what, line.long_ratio?, 0.4))
     });
     session.chain(long).collect()
 }
