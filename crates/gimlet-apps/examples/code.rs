@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo run -p gimlet-apps --example code -- "$GIMLET_SERVER"                          # shows a code
-//! cargo run -p gimlet-apps --example code -- "$GIMLET_SERVER" 7-crossover-clockwork    # uses it
+//! cargo run -p gimlet-apps --example code -- "$GIMLET_SERVER" 7-crystal-clock          # uses it
 //! ```
 
 use gimlet::{AcceptPolicy, Endpoint, ServerAddress};

@@ -1,6 +1,6 @@
 //! `gimlet/code/1`: two people who share a few words find each other, and nobody else gets in.
 //!
-//! One side *offers* a code, something like `7-crossover-clockwork`, and tells it to the other over the
+//! One side *offers* a code, something like `7-crystal-clock`, and tells it to the other over the
 //! phone. The number leads to the offering key at the server ([`Endpoint::hold_number`]); the words stay
 //! between the two. The *claimant* connects to that key and both prove to know the words by SPAKE2
 //! (Ed25519 group), with a confirmation bound to both ids and to the TLS session. From then on each

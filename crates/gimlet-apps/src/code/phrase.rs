@@ -8,7 +8,7 @@ use super::words;
 /// Most words of a code: 88 bits, far more than one guess needs.
 const MAX_WORDS: usize = 8;
 
-/// A number and some words: `7-crossover-clockwork`. Secret until it was used.
+/// A number and some words: `7-crystal-clock`. Secret until it was used.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Code {
     number: u32,
@@ -79,7 +79,7 @@ impl FromStr for Code {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ParseCodeError {
     /// It does not begin with a number.
-    #[error("a code begins with a number, as in 7-crossover-clockwork")]
+    #[error("a code begins with a number, as in 7-crystal-clock")]
     Number,
     /// No words, or too many.
     #[error("a code has 1 to 8 words after its number")]

@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn the_picture_has_its_corners_and_quiet_zone_and_fits_80_columns() {
-        let picture = text("7-crossover-clockwork").unwrap();
+        let picture = text("7-crystal-clock").unwrap();
         let plain = anstream::adapter::strip_str(&picture).to_string();
         let lines: Vec<Vec<char>> = plain.lines().map(|line| line.chars().collect()).collect();
         let width = lines[0].len();
