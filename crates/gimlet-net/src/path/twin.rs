@@ -1,8 +1,9 @@
 //! Packets that are sent twice for a while: one way is in doubt and another is not proven yet, or a
 //! way is new and what is lost on it now would be missed most.
 //!
-//! Where the peer is heard over the other way, that gets a second copy: what the peer said there may be what
-//! was lost over the first, and all of that is sent again before anybody can have moved.
+//! What is lost over the first way is repeated as soon as the peer is heard over the other, before anybody can
+//! have moved, and all that follows waits for the first of it. So some of what is sent from then on, and again
+//! from the move on, goes there once more.
 //!
 //! **Invariant:** bounded by time and by bytes, since both copies may share one uplink.
 
@@ -22,6 +23,9 @@ const MAX_TIME: Duration = Duration::from_secs(5);
 /// Most bytes sent twice: what a fast transfer sends in a second.
 const MAX_BYTES: u64 = 16 << 20;
 
+/// Bytes sent a third time: the first flights of a repetition, four times the window that a new way begins with.
+const SPARE: u64 = 64 << 10;
+
 /// Where packets go besides, and for how much longer.
 #[derive(Debug, Default)]
 pub(super) struct Twin {
@@ -32,13 +36,16 @@ pub(super) struct Twin {
     left: AtomicU64,
     /// Whether the peer was heard there.
     is_proven: AtomicBool,
+    /// Bytes of which one more copy goes there.
+    spare: AtomicU64,
 }
 
 impl Twin {
-    fn begin(&self, target: Target, until: u64) {
+    fn begin(&self, target: Target, until: u64, spare: u64) {
         self.target.store(Some(Arc::new(target)));
         self.left.store(MAX_BYTES, Ordering::Relaxed);
-        self.is_proven.store(false, Ordering::Relaxed);
+        self.is_proven.store(spare > 0, Ordering::Relaxed);
+        self.spare.store(spare, Ordering::Relaxed);
         self.until.store(until, Ordering::Relaxed);
     }
 
@@ -54,18 +61,22 @@ impl Twin {
     pub(super) fn heard(&self, over: SessionId) {
         if let Some(Target::Relay { session, .. }) = self.target.load().as_deref()
             && *session == over
+            && !self.is_proven.swap(true, Ordering::Relaxed)
         {
-            self.is_proven.store(true, Ordering::Relaxed);
+            self.spare.store(SPARE, Ordering::Relaxed);
         }
     }
 
-    /// Copies besides the first.
-    fn copies(&self) -> usize {
-        match (self.is_on(), self.is_proven.load(Ordering::Relaxed)) {
-            (false, _) => 0,
-            (true, false) => 1,
-            (true, true) => 2,
+    /// Copies of so many bytes that are sent besides the first.
+    fn copies(&self, bytes: usize) -> usize {
+        if !self.is_on() {
+            return 0;
         }
+        let spare = &self.spare;
+        let taken = spare.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |spare| {
+            spare.checked_sub(bytes as u64)
+        });
+        1 + usize::from(taken.is_ok())
     }
 
     /// Where a copy of so many bytes goes.
@@ -91,7 +102,10 @@ impl PathSocket {
     /// has to be a relay; the peer's QUIC takes the first copy that comes.
     pub fn send_twice(&self, link: &Link, there: Target, time: Duration) {
         let time = time.min(MAX_TIME).as_millis() as u64;
-        link.twin().begin(there, self.clock.now() + time);
+        // Where packets take that way already, the session has just moved.
+        let spare = (link.target() == Some(there)).then_some(SPARE);
+        let until = self.clock.now() + time;
+        link.twin().begin(there, until, spare.unwrap_or_default());
     }
 
     /// Sends each packet of a link once again, where its target is.
@@ -101,7 +115,7 @@ impl PathSocket {
 
     /// Sends the other copies, where there are to be some. They are lost where they can't be sent.
     pub(super) fn send_copies(&self, link: &Link, transmit: &Transmit<'_>) {
-        for _ in 0..link.twin().copies() {
+        for _ in 0..link.twin().copies(transmit.contents.len()) {
             let copy = link.twin().take(self.clock.now(), transmit.contents.len());
             if let Some(Target::Relay {
                 socket,
@@ -134,7 +148,7 @@ mod tests {
     fn copies_are_sent_until_the_time_is_over() {
         let twin = Twin::default();
         assert!(!twin.is_on());
-        twin.begin(relay(1), 1000);
+        twin.begin(relay(1), 1000, 0);
         assert_eq!(twin.take(1000, 1200), Some(relay(1)));
         assert_eq!(twin.take(1001, 1200), None);
         assert!(!twin.is_on());
@@ -143,32 +157,35 @@ mod tests {
     #[test]
     fn copies_are_bounded_in_bytes() {
         let twin = Twin::default();
-        twin.begin(relay(1), 1000);
+        twin.begin(relay(1), 1000, 0);
         let copies = (0..).take_while(|_| twin.take(1, 60_000).is_some());
         assert_eq!(copies.count() as u64, MAX_BYTES / 60_000);
         assert!(!twin.is_on());
-        twin.begin(relay(2), 1000);
+        twin.begin(relay(2), 1000, 0);
         assert_eq!(twin.take(1, 1200), Some(relay(2)));
     }
 
     #[test]
-    fn where_the_peer_is_heard_two_copies_go() {
+    fn where_the_peer_is_heard_two_copies_go_of_the_first_flights() {
         let twin = Twin::default();
         twin.heard(SessionId([1; 8]));
-        assert_eq!(twin.copies(), 0);
-        twin.begin(relay(1), 1000);
+        assert_eq!(twin.copies(1200), 0);
+        twin.begin(relay(1), 1000, 0);
         twin.heard(SessionId([2; 8]));
-        assert_eq!(twin.copies(), 1, "that is another way");
-        twin.heard(SessionId([1; 8]));
-        assert_eq!(twin.copies(), 2);
-        twin.begin(relay(2), 1000);
-        assert_eq!(twin.copies(), 1);
+        assert_eq!(twin.copies(1200), 1, "that is another way");
+        for _ in 0..2 {
+            twin.heard(SessionId([1; 8]));
+            let spare = (0..100).filter(|_| twin.copies(1200) == 2).count() as u64;
+            assert!(spare == SPARE / 1200 || spare == 0, "only once: {spare}");
+        }
+        twin.begin(relay(1), 2000, SPARE);
+        assert_eq!((twin.copies(SPARE as usize), twin.copies(1)), (2, 1));
     }
 
     #[test]
     fn what_is_ended_is_over() {
         let twin = Twin::default();
-        twin.begin(relay(1), 1000);
+        twin.begin(relay(1), 1000, 0);
         twin.end();
         assert!(!twin.is_on());
         assert_eq!(twin.take(1, 1200), None);
