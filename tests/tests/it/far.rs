@@ -101,6 +101,24 @@ async fn jitter_that_reorders_and_loss_leave_9_mb_a_second() {
     jitter_leaves_9_mb_a_second(JitterKind::Overtaking).await;
 }
 
+/// As over a bad mobile link.
+#[tokio::test(start_paused = true)]
+async fn jitter_of_20_ms_that_reorders_leaves_a_third_of_100_mbit() {
+    let line = Line {
+        jitter: Duration::from_millis(20),
+        jitter_kind: JitterKind::Overtaking,
+        ..Line::common()
+    };
+    for seed in 1..=3 {
+        for relayed in [false, true] {
+            let session = Session::over(seed, &line, relayed).await;
+            let seen = session.seen(Duration::from_secs(10)).await;
+            println!("seed {seed}, relayed {relayed}: {seen:?}");
+            assert!(seen.goodput >= 4.0, "{seen:?}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_clean_line_is_filled_to_nine_tenths() {
     for relayed in [false, true] {

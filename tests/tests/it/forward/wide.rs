@@ -84,9 +84,18 @@ async fn forwarded(line: &Line, bytes: &[u8], enough: f64) -> f64 {
     fastest
 }
 
-/// Of a pipe.
+/// Of a pipe: the median of three, since a loss of the first packets costs one in ten a tenth.
 async fn piped(line: &Line, bytes: &[u8]) -> f64 {
-    let session = Session::over(21, line, false).await;
+    let mut rates = [0.0; 3];
+    for (seed, rate) in (21..).zip(&mut rates) {
+        *rate = piped_over(seed, line, bytes).await;
+    }
+    rates.sort_by(f64::total_cmp);
+    rates[1]
+}
+
+async fn piped_over(seed: u64, line: &Line, bytes: &[u8]) -> f64 {
+    let session = Session::over(seed, line, false).await;
     let began_at = Instant::now();
     let mut got = Vec::with_capacity(bytes.len());
     let dialling = pipe::dial(&session.dialled, bytes, tokio::io::sink());
