@@ -13,6 +13,7 @@ mod small;
 mod wormhole;
 
 use std::path::Path;
+use std::time::Instant;
 
 use anyhow::Context;
 use serde::Serialize;
@@ -42,10 +43,22 @@ pub(super) struct Files {
     pub(super) tar: Figure,
     pub(super) small: Figure,
     pub(super) small_ratio: Figure,
-    /// Seconds for a GiB over loopback by magic-wormhole and by `send`, from start to end of both sides'
-    /// commands.
-    pub(super) wormhole: f64,
-    pub(super) beside_wormhole: f64,
+    pub(super) wormhole: Wormhole,
+}
+
+/// A GiB over loopback by magic-wormhole and by `send`, in turns: seconds from the start of both sides'
+/// commands.
+#[derive(Debug, Serialize)]
+pub(super) struct Wormhole {
+    /// To the end of both.
+    pub(super) ended: Figure,
+    /// Until the file is on disk.
+    pub(super) on_disk: Figure,
+    /// By `send`, which ends when the file is on disk.
+    pub(super) gimlet: Figure,
+    /// How many times as long either takes as `send`.
+    pub(super) ended_ratio: Figure,
+    pub(super) on_disk_ratio: Figure,
 }
 
 /// A large file over one network.
@@ -99,10 +112,8 @@ pub(super) async fn measure(
         tar.push(small::COUNT as f64 / hosts.tar(&many).await?);
         sent.push(small::COUNT as f64 / hosts.send(&many).await?);
     }
-    progress("files, magic-wormhole");
     fill(&file, WORMHOLE)?;
-    let wormhole = wormhole::seconds(&folder, &file).await?;
-    let beside_wormhole = hosts.send(&file).await?;
+    let wormhole = beside_wormhole(&hosts, &file, plan.rounds.min(LINK_ROUNDS)).await?;
     drop(hosts);
     for (mbit, part) in LINKS {
         let Some(sandbox) = sandbox else { break };
@@ -118,7 +129,31 @@ pub(super) async fn measure(
         tar: figure(tar)?,
         small: figure(sent)?,
         wormhole,
-        beside_wormhole,
+    })
+}
+
+/// The same file by magic-wormhole and by `send`.
+async fn beside_wormhole(hosts: &Hosts, file: &Path, rounds: usize) -> anyhow::Result<Wormhole> {
+    let (mut ended, mut on_disk, mut gimlet) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 1..=rounds {
+        progress(format_args!(
+            "files, magic-wormhole, round {round} of {rounds}"
+        ));
+        let taken = wormhole::send(&hosts.folder, file).await?;
+        ended.push(taken.ended);
+        on_disk.push(taken.on_disk);
+        // What came before is not `send`'s to remove, but its receiver's start is.
+        hosts.target()?;
+        let began_at = Instant::now();
+        hosts.send(file).await?;
+        gimlet.push(began_at.elapsed().as_secs_f64());
+    }
+    Ok(Wormhole {
+        ended_ratio: ratio(&ended, &gimlet)?,
+        on_disk_ratio: ratio(&on_disk, &gimlet)?,
+        ended: figure(ended)?,
+        on_disk: figure(on_disk)?,
+        gimlet: figure(gimlet)?,
     })
 }
 

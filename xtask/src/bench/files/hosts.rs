@@ -22,7 +22,7 @@ pub(super) struct Hosts {
     pub(super) network: Network,
     pub(super) alice: Gimlet,
     pub(super) bob: Gimlet,
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     echo: Running,
     _server: Running,
 }

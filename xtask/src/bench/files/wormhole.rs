@@ -19,8 +19,17 @@ use crate::workspace;
 /// Pause before a server that does not listen yet is looked for again.
 const STARTING: Duration = Duration::from_millis(20);
 
-/// Seconds from the start of both commands, the server being up, to the end of both.
-pub(super) async fn seconds(folder: &Path, file: &Path) -> anyhow::Result<f64> {
+/// Seconds from the start of both commands, the server being up.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taken {
+    /// To the end of both, with the file in the page cache.
+    pub(super) ended: f64,
+    /// Until it is on disk besides, which `recv` does not end without.
+    pub(super) on_disk: f64,
+}
+
+/// Sends a file once.
+pub(super) async fn send(folder: &Path, file: &Path) -> anyhow::Result<Taken> {
     let (home, target) = (folder.join("wormhole"), folder.join("in"));
     workspace::fresh(&home)?;
     workspace::fresh(&target)?;
@@ -46,10 +55,17 @@ pub(super) async fn seconds(folder: &Path, file: &Path) -> anyhow::Result<f64> {
     let both = async { anyhow::Ok([send.wait().await?, receive.wait().await?]) };
     let ended = timeout(LIMIT, both).await;
     let ended = ended.context("magic-wormhole takes too long")??;
-    let seconds = began_at.elapsed().as_secs_f64();
+    let seconds = || began_at.elapsed().as_secs_f64();
+    let taken = seconds();
     let all_well = ended.iter().all(|status| status.success());
     ensure!(all_well, "magic-wormhole failed: {ended:?}");
-    Ok(seconds)
+    let came = target.join(file.file_name().context("a file has a name")?);
+    let came = tokio::fs::File::open(&came).await?;
+    came.sync_all().await?;
+    Ok(Taken {
+        ended: taken,
+        on_disk: seconds(),
+    })
 }
 
 /// A program of it, in that folder, without a word.
