@@ -21,6 +21,9 @@ mod queue;
 
 pub use discerning::DiscerningConfig;
 
+/// Room beside two packets that fill a window, bytes: little ones are under way, too.
+const BESIDE: u64 = 1500;
+
 /// Counts the path changes of one peer; shared by all connections with it.
 #[derive(Debug)]
 pub struct PathEpoch {
@@ -202,8 +205,12 @@ impl Controller for Restarting {
 
     fn window(&self) -> u64 {
         // quinn sends nothing that is acknowledged, nor the end of a connection, before a whole packet fits;
-        // the longest ones are longer than an initial window.
-        let least = 2 * u64::from(self.mtu);
+        // the longest ones are longer than an initial window. Two are acknowledged at once, one after the
+        // 25 ms for which the peer waits for a second.
+        let mut least = 2 * u64::from(self.mtu);
+        if least > self.controller.initial_window() {
+            least += BESIDE;
+        }
         let window = match self.factory.epoch.current() == self.seen {
             true => self.controller.window().max(least) + self.stale,
             false => self.controller.initial_window().max(least) + self.in_flight,
@@ -340,7 +347,16 @@ mod tests {
         let mut controller = Arc::new(factory).build(Instant::now(), 1200);
         assert_eq!(controller.window(), first + 60_000);
         controller.on_mtu_update(60_000);
-        assert_eq!(controller.window(), first.max(2 * 60_000));
+        assert_eq!(controller.window(), 2 * 60_000 + BESIDE);
+    }
+
+    #[test]
+    fn two_packets_fit_beside_a_little_one_however_long_they_are() {
+        for long in [1452, 8952, u16::MAX - 47] {
+            let mut t = Bench::new();
+            t.controller.on_mtu_update(long);
+            assert!(t.controller.window() > 2 * u64::from(long) + PACKET, "{long}");
+        }
     }
 
     impl Bench {
