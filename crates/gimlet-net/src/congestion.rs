@@ -355,7 +355,10 @@ mod tests {
         for long in [1452, 8952, u16::MAX - 47] {
             let mut t = Bench::new();
             t.controller.on_mtu_update(long);
-            assert!(t.controller.window() > 2 * u64::from(long) + PACKET, "{long}");
+            assert!(
+                t.controller.window() > 2 * u64::from(long) + PACKET,
+                "{long}"
+            );
         }
     }
 
