@@ -71,7 +71,10 @@ fn unknown_keys_and_bad_values_are_errors_that_name_them() {
         ("known_peers = ['bob']", "52"),
         ("accept = 'friends'", "friends"),
         ("[serve]\nopen = true\ntoken = 'a'", "keep one"),
-        ("[serve]\nopen = true\nallow = ['yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy']", "keep one"),
+        (
+            "[serve]\nopen = true\nallow = ['yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy']",
+            "keep one",
+        ),
     ] {
         let error = format!("{:#}", File::parse(text).unwrap_err());
         assert!(error.contains(names), "{text}: {error}");
