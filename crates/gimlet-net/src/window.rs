@@ -12,9 +12,10 @@ use crate::transport::STREAM_RECEIVE_WINDOW;
 /// Window of a new connection, bytes: 200 MB/s at 40 ms, 28 at 300 ms. What one peer can make us hold.
 pub const INITIAL_WINDOW: u32 = 8 << 20;
 
-/// What is left of it for a reader that holds little, bytes: 500 MB/s at a millisecond. On one machine 1 GiB
-/// takes as long with it as with sixteen times as much.
-pub const LITTLE_WINDOW: u32 = 512 << 10;
+/// What is left of it for a reader that holds little, bytes: 250 MB/s at a millisecond. On one machine 1 GiB
+/// takes as long with it as with four times as much. What waits in it is lost with a reader that is killed, who
+/// may hold up to two MiB besides.
+pub const LITTLE_WINDOW: u32 = 256 << 10;
 
 /// Most that it grows to, bytes: 800 MB/s at 40 ms, 110 at 300 ms; 26 streams with a full window.
 pub const MAX_WINDOW: u32 = 32 << 20;
