@@ -40,8 +40,8 @@ const PEER_KEEP_ALIVE: Duration = Duration::from_secs(20);
 pub const STREAM_RECEIVE_WINDOW: u32 = 1_250_000;
 
 /// Gap between keep-alives of a control session. NAT mappings would stand 15 s; this makes a server that
-/// was restarted known (by its stateless reset) within the 5 s in which peers are to be back, and leaves
-/// the three round trips of that half a second. More often would only cost servers with many peers.
+/// was restarted known (by its stateless reset) soon enough for its peers to be back within 5 s: half a
+/// second is left for three round trips. More often would only cost servers with many peers.
 const CONTROL_KEEP_ALIVE: Duration = Duration::from_millis(4400);
 
 /// Silence after which a peer takes its server for gone: two keep-alives and their repeats.

@@ -142,7 +142,7 @@ async fn beside_wormhole(hosts: &Hosts, file: &Path, rounds: usize) -> anyhow::R
         let taken = wormhole::send(&hosts.folder, file).await?;
         ended.push(taken.ended);
         on_disk.push(taken.on_disk);
-        // What came before is not `send`'s to remove, but its receiver's start is.
+        // The receiver's start counts, as wormhole's does; removing what came before does not.
         hosts.target()?;
         let began_at = Instant::now();
         hosts.send(file).await?;
