@@ -20,9 +20,6 @@ use crate::error::CloseReason;
 use crate::event::EndpointEvent;
 use crate::peer::{Path, Peer};
 
-/// How long the acknowledgement of a lone packet may take on a short path: QUIC's default delay (RFC 9000 section 18.2).
-const PROBE_ACKNOWLEDGED: Duration = Duration::from_millis(25);
-
 /// When things happened, counted from the call of [`Endpoint::connect`](crate::Endpoint::connect),
 /// or on the accepting side from the first packet. Zero where it had happened before.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -325,10 +322,6 @@ async fn announce_end(shared: Arc<Shared>, peer: Arc<Peer>, quic: quinn::Connect
         let rtt = quic.rtt();
         let mtu = quic.stats().path.current_mtu;
         shared.farewells.said(match path {
-            // What probes the path may fill the window, and nothing is said before it is acknowledged.
-            _ if mtu < LARGE_DATAGRAM && peer.link.longest() >= LARGE_DATAGRAM => {
-                rtt.max(PROBE_ACKNOWLEDGED)
-            }
             // quinn paces the goodbye as a whole packet, by its own estimate.
             _ if mtu >= LARGE_DATAGRAM => rtt,
             Some(path) => path.min(rtt),
