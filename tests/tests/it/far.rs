@@ -186,6 +186,25 @@ async fn beside_cubic_neither_takes_more_than_three_quarters_at_200_ms() {
     shares_with_cubic(200).await;
 }
 
+/// A queue of two dozen packets, whose 2.6 ms are all there is to see of it: it once passed for none, and left
+/// CUBIC 5 %.
+#[tokio::test(start_paused = true)]
+async fn beside_cubic_neither_takes_more_than_three_quarters_of_a_line_with_hardly_a_queue() {
+    let line = Line {
+        queue: 32 << 10,
+        ..Line::common()
+    };
+    let mut shares = Vec::new();
+    for ours_first in [true, false] {
+        let [ours, cubic] = beside_cubic(&line, ours_first).await;
+        println!("first {ours_first}: {ours:?}, {cubic:?}");
+        shares.push(ours.goodput / (ours.goodput + cubic.goodput));
+    }
+    // Either way about two thirds.
+    let share = (shares[0] + shares[1]) / 2.0;
+    assert!((0.25..=0.75).contains(&share), "{shares:?}");
+}
+
 /// A line on which much is lost and overtaken: hard for whoever puts streams together.
 fn torn() -> Line {
     Line {

@@ -28,7 +28,9 @@ const FULL_BLOCKS: usize = FULL_BEFORE + 1 + FULL_AFTER;
 /// (draft-ietf-ccwg-bbr section 2.8.1). Longer, and a path that became longer looks congested.
 const HALF_WINDOW: Duration = Duration::from_secs(10);
 
-/// Delay that never counts as a queue, however short the round trip, and however long.
+/// Delay that never counts as a queue, however calm the line is, and that always does beside what its round
+/// trips differ by. Between the two it takes a multiple of that: where a few dozen packets fill the queue, a
+/// millisecond is all there is to see.
 const NOISE: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(1));
 
 /// Round trips of late, and their extremes.
@@ -159,8 +161,9 @@ impl Queue {
     }
 
     fn noise(&self, least: Duration) -> Duration {
-        let share = (least / 32).clamp(NOISE.0, NOISE.1);
-        share.max(self.deviation.max(self.swing) * 2)
+        let most = (least / 32).clamp(NOISE.0, NOISE.1);
+        let seen = self.deviation.max(self.swing);
+        (seen * 4).clamp(NOISE.0, most).max(seen * 2)
     }
 }
 
@@ -257,6 +260,19 @@ mod tests {
             _ => 60,
         }));
         assert!(queue.was_full(start + MS * 82));
+    }
+
+    #[test]
+    fn on_a_calm_line_half_a_millisecond_is_a_queue() {
+        let us = Duration::from_micros;
+        let (mut queue, start) = (Queue::default(), Instant::now());
+        for n in 0..200 {
+            let sent = start + MS * n;
+            let rtt = if n < 100 { 40_000 } else { 40_500 };
+            queue.on_sample(sent + us(rtt), sent);
+        }
+        assert!(!queue.was_full(start + MS * 50));
+        assert!(queue.was_full(start + MS * 150));
     }
 
     #[test]
