@@ -90,44 +90,30 @@ impl Board {
         transfer: impl Future<Output = Result<Summary, E>>,
     ) -> io::Result<Result<Summary, E>> {
         let began_at = Instant::now();
-        let shown = Shown {
+        let mut shown = Shown {
             board: self,
             id: self.enter(side, found),
+            found,
+            connection,
+            has_begun: false,
         };
-        let mut begun = false;
         let done = tokio::select! {
             done = transfer => done,
-            error = self.follow(shown.id, found, connection, &mut reports, &mut begun) => {
-                return Err(error);
-            }
+            error = shown.follow(&mut reports) => return Err(error),
         };
-        let peer = found.peer.to_string();
         let far = reports.progress();
         while let Some(event) = reports.try_next() {
-            self.begin(found, connection, &mut begun)?;
-            self.event(&peer, far.total_files, event)?;
+            shown.event(far.total_files, event)?;
         }
         self.state().arrived = far.bytes;
-        drop(shown);
         if let Ok(summary) = &done {
-            self.begin(found, connection, &mut begun)?;
+            shown.begin()?;
             let seconds = began_at.elapsed().as_secs_f64();
-            let path = describe::path_kind(connection.path().kind);
+            let path = shown.path();
+            drop(shown);
             self.news(&News::done(found, summary, seconds, path))?;
         }
         Ok(done)
-    }
-
-    /// Tells, once, that a transfer begins.
-    fn begin(&self, found: &Found, connection: &Connection, begun: &mut bool) -> io::Result<()> {
-        if std::mem::replace(begun, true) {
-            return Ok(());
-        }
-        self.news(&News::Connected {
-            peer: found.peer.to_string(),
-            label: found.label.clone(),
-            path: describe::path_kind(connection.path().kind),
-        })
     }
 
     fn enter(&self, side: Side, found: &Found) -> u64 {
@@ -146,48 +132,6 @@ impl Board {
         id
     }
 
-    /// Tells what happens. Ends only when nobody can be told.
-    async fn follow(
-        &self,
-        id: u64,
-        found: &Found,
-        connection: &Connection,
-        reports: &mut Reports,
-        begun: &mut bool,
-    ) -> io::Error {
-        let peer = found.peer.to_string();
-        let mut ticks = interval(TICK);
-        loop {
-            let told = tokio::select! {
-                Some(event) = reports.next() => {
-                    self.begin(found, connection, begun).and_then(|()| {
-                        self.event(&peer, reports.progress().total_files, event)
-                    })
-                }
-                _ = ticks.tick() => {
-                    let path = describe::path_kind(connection.path().kind);
-                    let far = reports.progress();
-                    let rate = self.tick(id, far, path);
-                    match far.total > 0 && *begun && self.output.is_json() {
-                        true => self.news(&News::progress(&peer, far, rate, path)),
-                        false => Ok(()),
-                    }
-                }
-            };
-            if let Err(error) = told {
-                return error;
-            }
-        }
-    }
-
-    fn event(&self, peer: &str, files: u32, event: Event) -> io::Result<()> {
-        let is_one_of_many = matches!(event, Event::Finished(_)) && files > MANY;
-        match News::of(peer, event) {
-            Some(news) if self.output.is_json() || !is_one_of_many => self.news(&news),
-            Some(_) | None => Ok(()),
-        }
-    }
-
     fn tick(&self, id: u64, far: Far, path: &'static str) -> f64 {
         let mut state = self.state();
         let mut rate = 0.0;
@@ -203,10 +147,69 @@ impl Board {
     }
 }
 
-/// A row, gone with the transfer also where that is given up.
+/// A transfer and its row, which is gone with it also where it is given up.
 struct Shown<'a> {
     board: &'a Board,
     id: u64,
+    found: &'a Found,
+    connection: &'a Connection,
+    /// Whether it was told that it begins.
+    has_begun: bool,
+}
+
+impl Shown<'_> {
+    /// Tells what happens. Ends only when nobody can be told.
+    async fn follow(&mut self, reports: &mut Reports) -> io::Error {
+        let mut ticks = interval(TICK);
+        loop {
+            let told = tokio::select! {
+                Some(event) = reports.next() => self.event(reports.progress().total_files, event),
+                _ = ticks.tick() => self.tick(reports.progress()),
+            };
+            if let Err(error) = told {
+                return error;
+            }
+        }
+    }
+
+    /// Tells, once, that it begins.
+    fn begin(&mut self) -> io::Result<()> {
+        if std::mem::replace(&mut self.has_begun, true) {
+            return Ok(());
+        }
+        self.board.news(&News::Connected {
+            peer: self.found.peer.to_string(),
+            label: self.found.label.clone(),
+            path: self.path(),
+        })
+    }
+
+    fn event(&mut self, files: u32, event: Event) -> io::Result<()> {
+        self.begin()?;
+        let is_one_of_many = matches!(event, Event::Finished(_)) && files > MANY;
+        match News::of(&self.found.peer.to_string(), event) {
+            Some(news) if self.board.output.is_json() || !is_one_of_many => self.board.news(&news),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn tick(&self, far: Far) -> io::Result<()> {
+        let path = self.path();
+        let rate = self.board.tick(self.id, far, path);
+        match far.total > 0 && self.has_begun && self.board.output.is_json() {
+            true => (self.board).news(&News::progress(
+                &self.found.peer.to_string(),
+                far,
+                rate,
+                path,
+            )),
+            false => Ok(()),
+        }
+    }
+
+    fn path(&self) -> &'static str {
+        describe::path_kind(self.connection.path().kind)
+    }
 }
 
 impl Drop for Shown<'_> {
