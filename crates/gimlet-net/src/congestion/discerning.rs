@@ -86,6 +86,8 @@ struct Discerning {
     /// Whether the queue was full when what is acknowledged now was sent.
     is_full: bool,
     losses: Losses,
+    /// Smoothed.
+    rtt: Duration,
     /// Packets sent before this say nothing new: the window was cut for them.
     cut_at: Option<Instant>,
     /// Until then a queue is taken for another's.
@@ -96,6 +98,8 @@ struct Discerning {
     first_arrived: Option<Instant>,
     /// The newest packet of the acknowledgement being read.
     newest_acked: Option<Instant>,
+    /// Bytes of it by which the window may grow.
+    to_grow: u64,
     mtu: u64,
 }
 
@@ -109,11 +113,13 @@ impl Discerning {
             queue: Queue::default(),
             is_full: true,
             losses: Losses::default(),
+            rtt: Duration::ZERO,
             cut_at: None,
             contested_until: None,
             round_began_at: None,
             first_arrived: None,
             newest_acked: None,
+            to_grow: 0,
             mtu: u64::from(mtu),
         }
     }
@@ -128,6 +134,7 @@ impl Discerning {
 
     /// A packet has arrived; `rtt` is the smoothed round trip.
     fn acked(&mut self, now: Instant, sent: Instant, bytes: u64, app_limited: bool, rtt: Duration) {
+        self.rtt = rtt;
         self.newest_acked = self.newest_acked.max(Some(sent));
         self.first_arrived.get_or_insert(sent);
         self.losses
@@ -137,16 +144,22 @@ impl Discerning {
                 cubic.pause();
             }
         } else if !self.was_before_cut(sent) {
-            self.grow(now, bytes, rtt);
+            self.to_grow += bytes;
         }
     }
 
-    fn grow(&mut self, now: Instant, bytes: u64, rtt: Duration) {
+    /// Lets the window grow by all that an acknowledgement was for.
+    fn grow(&mut self, now: Instant) {
+        let bytes = std::mem::take(&mut self.to_grow);
+        if bytes == 0 {
+            return;
+        }
         match &mut self.phase {
             Phase::SlowStart => self.window += bytes,
             Phase::Conservative { .. } => self.window += bytes / CONSERVATIVE_DIVISOR,
             Phase::Avoidance(cubic) => {
-                let window = cubic.grow(now, self.window, bytes, self.mtu, rtt) + self.fraction;
+                let window =
+                    cubic.grow(now, self.window, bytes, self.mtu, self.rtt) + self.fraction;
                 self.window = window as u64;
                 self.fraction = window.fract();
             }
@@ -159,6 +172,7 @@ impl Discerning {
         let Some(sent) = self.newest_acked.take() else {
             return;
         };
+        self.grow(now);
         self.queue.on_sample(now, sent);
         self.is_full = self.queue.was_full(sent);
         if sent >= *self.round_began_at.get_or_insert(now) {
