@@ -1,4 +1,5 @@
-//! How an entry stands, by what is on disk: chunks are read again, and only what is right counts.
+//! How an entry stands, by what is on disk: chunks are read again, and only what is right counts. Who watches
+//! sees how far that is.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -42,7 +43,11 @@ impl Plan {
                 let folder = self.target.parent(&manifest, number)?;
                 let file = folder.file(&entry.name, false)?;
                 let digests = (0..hash::chunks(size))
-                    .map(|chunk| Ok((chunk, read(&file, size, chunk)?)))
+                    .map(|chunk| {
+                        let digest = read(&file, size, chunk)?;
+                        is_there(reporter, size, chunk);
+                        Ok((chunk, digest))
+                    })
                     .collect::<io::Result<_>>()?;
                 Ok(State::Kept(Box::new(Kept {
                     digests,
@@ -59,7 +64,7 @@ impl Plan {
                 let known = known.get(&place);
                 let kept = match known {
                     Some(known) if known.version == version => {
-                        verify(parent, &entry.name, size, known)
+                        verify(parent, &entry.name, size, &known.digests, reporter)
                     }
                     Some(_) | None => None,
                 };
@@ -100,21 +105,32 @@ fn verify(
     parent: &Folder,
     name: &[u8],
     size: u64,
-    known: &Known,
+    known: &BTreeMap<u32, Digest>,
+    reporter: &Reporter,
 ) -> Option<(File, BTreeMap<u32, Digest>)> {
     // One that is complete may be for reading only by now.
     let file = parent
         .file(name, true)
         .or_else(|_| parent.file(name, false))
         .ok()?;
-    let is_there = |chunk: u32, digest: &Digest| {
-        chunk < hash::chunks(size) && read(&file, size, chunk).is_ok_and(|read| read == *digest)
-    };
-    let digests: BTreeMap<u32, Digest> = (known.digests.iter())
-        .filter(|(chunk, digest)| is_there(**chunk, digest))
-        .map(|(chunk, digest)| (*chunk, *digest))
-        .collect();
+    let mut digests = BTreeMap::new();
+    for (chunk, digest) in known {
+        let is_in_it = *chunk < hash::chunks(size);
+        if is_in_it && read(&file, size, *chunk).is_ok_and(|read| read == *digest) {
+            is_there(reporter, size, *chunk);
+            digests.insert(*chunk, *digest);
+        }
+    }
     (!digests.is_empty()).then_some((file, digests))
+}
+
+/// Tells that a chunk need not come.
+fn is_there(reporter: &Reporter, size: u64, chunk: u32) {
+    let len = u64::from(hash::chunk_len(size, chunk));
+    reporter.progress(|progress| {
+        progress.bytes += len;
+        progress.resumed += len;
+    });
 }
 
 fn read(file: &File, size: u64, chunk: u32) -> io::Result<Digest> {
@@ -132,4 +148,34 @@ fn read(file: &File, size: u64, chunk: u32) -> io::Result<Digest> {
         left -= part;
     }
     Ok(hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_that_are_right_count_and_are_told_while_others_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let content: Vec<u8> = (0..2 * CHUNK + 5).map(|n| (n >> 3) as u8).collect();
+        std::fs::write(folder.path().join("file"), &content).unwrap();
+        let size = content.len() as u64;
+        let parts = (0..).zip(content.chunks(CHUNK as usize));
+        let right: BTreeMap<u32, Digest> = parts
+            .map(|(chunk, part)| (chunk, hash::digest(size, chunk, part)))
+            .collect();
+        let mut known = right.clone();
+        known.insert(1, [0; 32]);
+        // No chunk of this file.
+        known.insert(3, right[&2]);
+        let reporter = Reporter::silent();
+        let parent = Folder::open(folder.path()).unwrap();
+        let (_, there) = verify(&parent, b"file", size, &known, &reporter).unwrap();
+        assert_eq!(Vec::from_iter(there), [(0, right[&0]), (2, right[&2])]);
+        let told = reporter.now();
+        assert_eq!(
+            (told.bytes, told.resumed),
+            (u64::from(CHUNK) + 5, told.bytes)
+        );
+    }
 }
