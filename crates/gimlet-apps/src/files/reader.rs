@@ -1,7 +1,8 @@
 //! The sender's thread: reads and hashes what is asked for, and packs it into blocks.
 //!
 //! Files of one chunk go in batches, larger ones a chunk at a time, [`LARGE_AT_ONCE`] of them in
-//! turn; so no file waits for a large one. Nothing is read before it is asked for, and nothing twice.
+//! turn; so no file waits for a large one. Nothing is read before it is asked for, and nothing twice. What
+//! the receiver has of a file is hashed, too, while what it wants is on its way.
 
 mod block;
 mod large;
@@ -127,7 +128,7 @@ impl Reader {
         Ok((len, hash::digest(source.size, 0, room)))
     }
 
-    /// A chunk of each of the large files that have their turn.
+    /// A chunk of each of the large files that have their turn, to be sent if it can be.
     fn large_turn(&mut self) -> Result<(), Gone> {
         while self.active.len() < LARGE_AT_ONCE {
             let Some((entry, ranges)) = self.queue.next_large() else {
@@ -146,28 +147,50 @@ impl Reader {
             let Some(mut large) = self.active.pop_front() else {
                 break;
             };
-            let mut block = self.block()?;
-            match large.read_chunk(&mut block) {
-                Err(why) => block.record(Record::Failed {
-                    entry: large.entry,
-                    why,
-                }),
-                Ok(()) if !large.is_read() => self.active.push_back(large),
-                Ok(()) => match large.finish() {
-                    Ok(hash) => {
-                        let entry = large.entry;
-                        block.record(Record::End { entry, hash });
-                        self.sent(entry, hash, large.began_at);
-                    }
-                    Err(why) => block.record(Record::Failed {
-                        entry: large.entry,
-                        why,
-                    }),
-                },
+            if self.filled.is_closed() {
+                return Err(Gone);
             }
-            self.send(block)?;
+            let waits = self.filled.capacity() == 0;
+            if large.has_rest() && (waits || !large.has_wanted()) {
+                let hashed = large.hash_chunk();
+                self.after_chunk(large, hashed, None)?;
+            } else {
+                let mut block = self.block()?;
+                let read = large.read_chunk(&mut block);
+                self.after_chunk(large, read, Some(block))?;
+            }
         }
         Ok(())
+    }
+
+    /// A chunk of the file was read, perhaps its last, perhaps into a block.
+    fn after_chunk(
+        &mut self,
+        large: Large,
+        read: Result<(), Failure>,
+        block: Option<Block>,
+    ) -> Result<(), Gone> {
+        let (entry, began_at) = (large.entry, large.began_at);
+        let ended = match read {
+            Ok(()) if !large.is_read() => {
+                self.active.push_back(large);
+                return block.map_or(Ok(()), |block| self.send(block));
+            }
+            Ok(()) => large.finish(),
+            Err(why) => Err(why),
+        };
+        let mut block = match block {
+            Some(block) => block,
+            None => self.block()?,
+        };
+        match ended {
+            Ok(hash) => {
+                block.record(Record::End { entry, hash });
+                self.sent(entry, hash, began_at);
+            }
+            Err(why) => block.record(Record::Failed { entry, why }),
+        }
+        self.send(block)
     }
 
     fn failed(&mut self, entry: u32, why: Failure) -> Result<(), Gone> {
@@ -193,5 +216,75 @@ impl Reader {
             hash,
             began_at,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::record;
+
+    /// What comes of a file of five chunks of which these are wanted.
+    fn read(ranges: Vec<(u32, u32)>) -> Vec<Record> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let content: Vec<u8> = (0..5 * CHUNK).map(|n| (n >> 4) as u8).collect();
+        std::fs::write(&path, &content).unwrap();
+        let scan = Arc::new(Scan::of(&[path]).unwrap());
+        let (jobs, wanted) = mpsc::channel(1);
+        let (filled_by, mut filled) = mpsc::channel(1);
+        let (sent_by, _sent) = mpsc::unbounded_channel();
+        let reader = Reader::new(scan, filled_by, sent_by);
+        let thread = std::thread::spawn(move || reader.run(wanted));
+        jobs.blocking_send(Job::Parts { entry: 0, ranges }).unwrap();
+        drop(jobs);
+        let mut records = Vec::new();
+        while let Some(block) = filled.blocking_recv() {
+            let mut rest = &block[..];
+            while let Some((record, data)) = record::next(&mut rest).unwrap() {
+                if let Record::Chunk(chunk) = record {
+                    let from = hash::offset(chunk.chunk) as usize;
+                    assert!(*data == content[from..from + data.len()]);
+                }
+                records.push(record);
+            }
+        }
+        thread.join().unwrap();
+        let end = records.pop();
+        let hash = *blake3::hash(&content).as_bytes();
+        assert_eq!(end, Some(Record::End { entry: 0, hash }));
+        records
+    }
+
+    #[test]
+    fn what_is_wanted_comes_and_the_hash_is_that_of_all() {
+        for (ranges, chunks) in [
+            (vec![(0, u32::MAX)], vec![0, 1, 2, 3, 4]),
+            (vec![(1, 2), (4, 1)], vec![1, 2, 4]),
+            (vec![(4, 1)], vec![4]),
+            (vec![], vec![]),
+        ] {
+            let records = read(ranges).into_iter().map(|record| match record {
+                Record::Chunk(chunk) => chunk.chunk,
+                record => panic!("{record:?}"),
+            });
+            assert_eq!(Vec::from_iter(records), chunks);
+        }
+    }
+
+    #[test]
+    fn nobody_hashes_for_a_transfer_that_is_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, vec![1; 5 * CHUNK as usize]).unwrap();
+        let scan = Arc::new(Scan::of(&[path]).unwrap());
+        let (filled_by, filled) = mpsc::channel(1);
+        let (sent_by, _sent) = mpsc::unbounded_channel();
+        let mut reader = Reader::new(scan, filled_by, sent_by);
+        let ranges = Vec::new();
+        reader.queue.push(Job::Parts { entry: 0, ranges });
+        assert!(reader.large_turn().is_ok());
+        drop(filled);
+        assert!(reader.large_turn().is_err());
     }
 }
