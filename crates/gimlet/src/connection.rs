@@ -259,8 +259,8 @@ impl Connection {
         self.inner.window.expect_unread(streams);
     }
 
-    /// Lets the peer send little ahead of what is read: half a MiB besides what is under way. For what is lost
-    /// with this process if it was not read. Default: 8 MiB, and more on fast paths. What was allowed
+    /// Lets the peer send little ahead of what is read: a quarter of a MiB besides what is under way. For what is
+    /// lost with this process if it was not read. Default: 8 MiB, and more on fast paths. What was allowed
     /// before, the first 8 MiB of a connection, stays allowed.
     pub fn hold_little(&self) {
         self.inner.window.hold_little();
