@@ -4,12 +4,19 @@
 //! all chunks merge to the hash that `b3sum` prints. A file of one chunk has no chaining value: there
 //! the hash of the file takes its place.
 
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+
 use blake3::Hasher;
 use blake3::hazmat::{HasherExt as _, Mode, merge_subtrees_non_root, merge_subtrees_root};
 
 /// Bytes of a chunk: what is lost of a file when a transfer is cut off, and what a journal's record
 /// stands for. A power of two, as BLAKE3's tree asks for.
 pub(super) const CHUNK: u32 = 1 << 20;
+
+/// Bytes read at once: hashed while they are still in the processor's cache.
+pub(super) const PART: usize = 128 << 10;
 
 /// The chaining value of a chunk, or the hash of a file that is one chunk.
 pub(super) type Digest = [u8; 32];
@@ -66,6 +73,22 @@ pub(super) fn digest(size: u64, chunk: u32, bytes: &[u8]) -> Digest {
     let mut hasher = ChunkHasher::new(size, chunk);
     hasher.update(bytes);
     hasher.finish()
+}
+
+/// The digest of a chunk of a file of `size` bytes.
+pub(super) fn digest_on_disk(file: &File, size: u64, chunk: u32) -> io::Result<Digest> {
+    let mut hasher = ChunkHasher::new(size, chunk);
+    let mut left = chunk_len(size, chunk) as usize;
+    let mut at = offset(chunk);
+    let mut part = vec![0; PART.min(left)];
+    while left > 0 {
+        let part = &mut part[..PART.min(left)];
+        file.read_exact_at(part, at)?;
+        hasher.update(part);
+        at += part.len() as u64;
+        left -= part.len();
+    }
+    Ok(hasher.finish())
 }
 
 /// The hash of a file from the digests of all its chunks, of which there is at least one.

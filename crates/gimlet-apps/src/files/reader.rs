@@ -240,6 +240,7 @@ mod tests {
         drop(jobs);
         let mut records = Vec::new();
         while let Some(block) = filled.blocking_recv() {
+            assert!(!block.is_empty(), "what is only hashed needs no block");
             let mut rest = &block[..];
             while let Some((record, data)) = record::next(&mut rest).unwrap() {
                 if let Record::Chunk(chunk) = record {

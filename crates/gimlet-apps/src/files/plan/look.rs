@@ -4,11 +4,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 
 use super::{Kept, Plan, State, complete};
 use crate::files::folder::{self, Folder};
-use crate::files::hash::{self, CHUNK, Digest};
+use crate::files::hash::{self, Digest};
 use crate::files::journal::{self, Known, Note, Place};
 use crate::files::manifest::Kind;
 use crate::files::report::{Event, Reporter, Restart};
@@ -44,7 +43,7 @@ impl Plan {
                 let file = folder.file(&entry.name, false)?;
                 let digests = (0..hash::chunks(size))
                     .map(|chunk| {
-                        let digest = read(&file, size, chunk)?;
+                        let digest = hash::digest_on_disk(&file, size, chunk)?;
                         is_there(reporter, size, chunk);
                         Ok((chunk, digest))
                     })
@@ -115,8 +114,11 @@ fn verify(
         .ok()?;
     let mut digests = BTreeMap::new();
     for (chunk, digest) in known {
-        let is_in_it = *chunk < hash::chunks(size);
-        if is_in_it && read(&file, size, *chunk).is_ok_and(|read| read == *digest) {
+        if *chunk >= hash::chunks(size) {
+            continue;
+        }
+        let found = hash::digest_on_disk(&file, size, *chunk);
+        if found.is_ok_and(|found| found == *digest) {
             is_there(reporter, size, *chunk);
             digests.insert(*chunk, *digest);
         }
@@ -133,26 +135,10 @@ fn is_there(reporter: &Reporter, size: u64, chunk: u32) {
     });
 }
 
-fn read(file: &File, size: u64, chunk: u32) -> io::Result<Digest> {
-    let mut hasher = hash::ChunkHasher::new(size, chunk);
-    let mut left = hash::chunk_len(size, chunk);
-    let mut at = hash::offset(chunk);
-    // Smaller than a chunk, so that it stays in the processor's cache.
-    let mut buffer = vec![0; (CHUNK >> 3).min(left) as usize];
-    while left > 0 {
-        let part = left.min(CHUNK >> 3);
-        let buffer = &mut buffer[..part as usize];
-        file.read_exact_at(buffer, at)?;
-        hasher.update(buffer);
-        at += u64::from(part);
-        left -= part;
-    }
-    Ok(hasher.finish())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::hash::CHUNK;
 
     #[test]
     fn chunks_that_are_right_count_and_are_told_while_others_are_read() {

@@ -1,17 +1,13 @@
 //! A file of several chunks that is being read.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::time::Instant;
 
 use super::block::Block;
 use super::source::{Source, broken};
-use crate::files::hash::{self, ChunkHasher, Digest};
+use crate::files::hash::{self, ChunkHasher, Digest, PART};
 use crate::files::record::Failure;
-
-/// Bytes read at once: hashed while they are still in the processor's cache.
-const PART: usize = 128 << 10;
 
 pub(super) struct Large {
     pub(super) entry: u32,
@@ -66,7 +62,8 @@ impl Large {
         let mut hasher = ChunkHasher::new(self.source.size, chunk);
         let mut at = hash::offset(chunk);
         for part in block.room(len).chunks_mut(PART) {
-            self.read(part, at, &mut hasher).map_err(broken)?;
+            self.source.file.read_exact_at(part, at).map_err(broken)?;
+            hasher.update(part);
             at += part.len() as u64;
         }
         let digest = hasher.finish();
@@ -80,23 +77,8 @@ impl Large {
         let Some(chunk) = self.rest.next() else {
             return Ok(());
         };
-        let mut hasher = ChunkHasher::new(self.source.size, chunk);
-        let mut at = hash::offset(chunk);
-        let mut left = hash::chunk_len(self.source.size, chunk) as usize;
-        let mut part = vec![0; PART.min(left)];
-        while left > 0 {
-            let part = &mut part[..PART.min(left)];
-            self.read(part, at, &mut hasher).map_err(broken)?;
-            at += part.len() as u64;
-            left -= part.len();
-        }
-        self.digests.insert(chunk, hasher.finish());
-        Ok(())
-    }
-
-    fn read(&self, part: &mut [u8], at: u64, hasher: &mut ChunkHasher) -> io::Result<()> {
-        self.source.file.read_exact_at(part, at)?;
-        hasher.update(part);
+        let digest = hash::digest_on_disk(&self.source.file, self.source.size, chunk);
+        self.digests.insert(chunk, digest.map_err(broken)?);
         Ok(())
     }
 
