@@ -48,6 +48,7 @@ async fn a_line_without_limit_carries_60_mb_a_second() {
         let bytes = payload(64 << 20);
         let time = bulk_transfer(&session.dialled, &session.accepted, &bytes).await;
         let speed = bytes.len() as f64 / time.as_secs_f64() / 1e6;
+        println!("relayed {relayed}: {speed} MB/s");
         assert!(speed >= 60.0, "relayed {relayed}: {speed} MB/s");
     }
 }
@@ -61,6 +62,7 @@ async fn half_a_percent_lost_each_way_leaves_9_mb_a_second_of_100_mbit() {
     for relayed in [false, true] {
         let session = Session::over(SEED, &line, relayed).await;
         let seen = session.seen(Duration::from_secs(10)).await;
+        println!("relayed {relayed}: {seen:?}");
         assert!(seen.goodput >= 9.0, "relayed {relayed}: {seen:?}");
     }
 }
@@ -125,6 +127,7 @@ async fn a_clean_line_is_filled_to_nine_tenths() {
     for relayed in [false, true] {
         let session = Session::over(SEED, &Line::common(), relayed).await;
         let seen = session.seen(Duration::from_secs(10)).await;
+        println!("relayed {relayed}: {seen:?}");
         assert!(seen.goodput >= 0.9 * 12.5, "relayed {relayed}: {seen:?}");
     }
 }
@@ -189,7 +192,7 @@ async fn beside_cubic_neither_takes_more_than_three_quarters_at_200_ms() {
 /// A queue of two dozen packets, whose 2.6 ms are all there is to see of it: it once passed for none, and left
 /// CUBIC 5 %.
 #[tokio::test(start_paused = true)]
-async fn beside_cubic_neither_takes_more_than_three_quarters_of_a_line_with_hardly_a_queue() {
+async fn beside_cubic_a_line_with_hardly_a_queue_is_shared_too() {
     let line = Line {
         queue: 32 << 10,
         ..Line::common()
@@ -200,7 +203,7 @@ async fn beside_cubic_neither_takes_more_than_three_quarters_of_a_line_with_hard
         println!("first {ours_first}: {ours:?}, {cubic:?}");
         shares.push(ours.goodput / (ours.goodput + cubic.goodput));
     }
-    // Either way about two thirds.
+    // Either way about two thirds; a single run took 76 %, so they are judged by their mean.
     let share = (shares[0] + shares[1]) / 2.0;
     assert!((0.25..=0.75).contains(&share), "{shares:?}");
 }
